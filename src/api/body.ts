@@ -1,0 +1,96 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import type * as v from 'valibot'
+import { Problem } from '../errors.ts'
+import { validated } from './validated.ts'
+
+// https://tc39.es/proposal-json-parse-with-source/, which Node has and TypeScript's library doesn't yet.
+declare global {
+  interface JSON {
+    parse(text: string, reviver: (key: string, value: unknown, context: { source?: string }) => unknown): unknown
+  }
+}
+
+/** Requests of more bytes than this are refused. */
+export const maxBodyBytes = 1024 * 1024
+
+const maxDepth = 64
+
+/** Reads and checks the body of a request; `c.req.valid('json')` has it, whether it came as JSON or as a form. */
+export function body<Schema extends v.GenericSchema>(
+  schema: Schema,
+): MiddlewareHandler<object, string, { in: { json: v.InferInput<Schema> }; out: { json: v.InferOutput<Schema> } }> {
+  return async (c, next) => {
+    c.req.addValidatedData('json', validated(schema, await readBody(c)) as object)
+    await next()
+  }
+}
+
+async function readBody(c: Context): Promise<unknown> {
+  const [type, ...parameters] = (c.req.header('content-type') ?? '').split(';').map((part) => part.trim().toLowerCase())
+  const read =
+    type === 'application/json' ? fromJson : type === 'application/x-www-form-urlencoded' ? fromForm : undefined
+  if (!read) {
+    throw new Problem(
+      'unsupported',
+      'Send the fields as application/json or application/x-www-form-urlencoded, and say so in Content-Type.',
+    )
+  }
+  if ((c.req.header('content-encoding') ?? 'identity') !== 'identity') {
+    throw new Problem('unsupported', 'Send the body as it is, without Content-Encoding.')
+  }
+  const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice('charset='.length)
+  if (charset && !/^"?utf-?8"?$/.test(charset)) throw new Problem('invalid', 'The body must be UTF-8.')
+  return read(decode(await c.req.arrayBuffer()))
+}
+
+function decode(bytes: ArrayBuffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new Problem('invalid', 'The body must be UTF-8.')
+  }
+}
+
+// Numbers are kept as they are written: as a double, 12345678901234567890 or 1.10 would come back altered.
+function fromJson(text: string): unknown {
+  if (depth(text) > maxDepth) throw new Problem('invalid', `The JSON must not nest deeper than ${maxDepth}.`)
+  try {
+    return JSON.parse(text, (_key, value, context) => (typeof value === 'number' ? context.source : value))
+  } catch {
+    throw new Problem('invalid', 'The body must be JSON, an object such as {"name": "Site 9"}.')
+  }
+}
+
+function depth(json: string): number {
+  let deepest = 0
+  let open = 0
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"?|[[\]{}]/gs)) {
+    if (token === '[' || token === '{') deepest = Math.max(deepest, ++open)
+    else if (token === ']' || token === '}') open--
+  }
+  return deepest
+}
+
+// https://url.spec.whatwg.org/#urlencoded-parsing, but for bytes that are not UTF-8: there they would become U+FFFD.
+function fromForm(text: string): Record<string, string | null> {
+  const pairs = text
+    .split('&')
+    .filter((pair) => pair !== '')
+    .map((pair) => {
+      const [name = '', ...value] = pair.split('=').map(fromPercent)
+      return [name, value.join('=') || null] as const
+    })
+  const names = pairs.map(([name]) => name)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) throw new Problem('invalid', `The form gives ${twice} twice.`)
+  return Object.fromEntries(pairs)
+}
+
+function fromPercent(text: string): string {
+  try {
+    // A percent sign that begins no escape stands for itself.
+    return decodeURIComponent(text.replaceAll('+', ' ').replace(/%(?![\da-f]{2})/gi, '%25'))
+  } catch {
+    throw new Problem('invalid', 'The form must be UTF-8.')
+  }
+}

@@ -1,0 +1,60 @@
+import { type Context, Hono } from 'hono'
+import * as v from 'valibot'
+import {
+  type Computer,
+  createComputer,
+  deleteComputer,
+  listComputers,
+  listComputersOfSite,
+  readComputer,
+  upsertComputer,
+} from '../database/computer.ts'
+import type { Sql } from '../database/connect.ts'
+import { readSite } from '../database/site.ts'
+import { created, deleted, found, missing, sameId } from './answer.ts'
+import { body } from './body.ts'
+import type { Env } from './env.ts'
+import { list } from './list.ts'
+import { ById, Id, Mac, Name, Page, PageById } from './schema.ts'
+import { param } from './validated.ts'
+
+const NewComputer = v.strictObject({ name: Name, mac: v.exactOptional(Mac), site_id: Id })
+
+const ComputerPatch = v.strictObject({
+  id: v.exactOptional(Id),
+  computer_id: v.exactOptional(Id),
+  name: v.exactOptional(Name),
+  mac: v.exactOptional(Mac),
+  site_id: v.exactOptional(Id),
+})
+
+export const computerRoutes = (sql: Sql) =>
+  new Hono<Env>()
+    .get('/computers', (c) => list<Computer>(c, (stretch) => listComputers(sql, stretch)))
+    .get('/computers/:offset/:limit', param(Page), (c) =>
+      list<Computer>(c, (stretch) => listComputers(sql, stretch), c.req.valid('param')),
+    )
+    .get('/site/:id/computers', param(ById), (c) => listOfSite(sql, c, c.req.valid('param')))
+    .get('/site/:id/computers/:offset/:limit', param(PageById), (c) => listOfSite(sql, c, c.req.valid('param')))
+    .get('/computer/:id', param(ById), async (c) => {
+      const { id } = c.req.valid('param')
+      return c.json(found(await readComputer(sql, id), 'computer', id))
+    })
+    .post('/computer', body(NewComputer), async (c) =>
+      created(c, 'computer', await createComputer(sql, c.req.valid('json'))),
+    )
+    .post('/computer/:id', param(ById), body(ComputerPatch), async (c) => {
+      const { id } = c.req.valid('param')
+      return c.json(await upsertComputer(sql, id, sameId(c.req.valid('json'), id, ['id', 'computer_id'])))
+    })
+    .delete('/computer/:id', param(ById), async (c) => {
+      const { id } = c.req.valid('param')
+      if (!(await deleteComputer(sql, id))) throw missing('computer', id)
+      return deleted(c, 'Computer', id)
+    })
+
+const listOfSite = (sql: Sql, c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
+  list<Computer>(c, (stretch) => listComputersOfSite(sql, id, stretch), {
+    ...page,
+    orMissing: async () => found(await readSite(sql, id), 'site', id),
+  })

@@ -1,0 +1,59 @@
+import { type Context, Hono } from 'hono'
+import * as v from 'valibot'
+import type { Sql } from '../database/connect.ts'
+import {
+  createFreezer,
+  deleteFreezer,
+  type Freezer,
+  listFreezers,
+  listFreezersOfSite,
+  readFreezer,
+  upsertFreezer,
+} from '../database/freezer.ts'
+import { readSite } from '../database/site.ts'
+import { created, deleted, deleteOrCount, found, mustBeEmpty, sameId } from './answer.ts'
+import { body } from './body.ts'
+import type { Env } from './env.ts'
+import { list } from './list.ts'
+import { ById, Id, Name, Page, PageById } from './schema.ts'
+import { param } from './validated.ts'
+
+const NewFreezer = v.strictObject({ name: Name, site_id: Id })
+
+const FreezerPatch = v.strictObject({
+  id: v.exactOptional(Id),
+  freezer_id: v.exactOptional(Id),
+  name: v.exactOptional(Name),
+  site_id: v.exactOptional(Id),
+})
+
+export const freezerRoutes = (sql: Sql) =>
+  new Hono<Env>()
+    .get('/freezers', (c) => list<Freezer>(c, (stretch) => listFreezers(sql, stretch)))
+    .get('/freezers/:offset/:limit', param(Page), (c) =>
+      list<Freezer>(c, (stretch) => listFreezers(sql, stretch), c.req.valid('param')),
+    )
+    .get('/site/:id/freezers', param(ById), (c) => listOfSite(sql, c, c.req.valid('param')))
+    .get('/site/:id/freezers/:offset/:limit', param(PageById), (c) => listOfSite(sql, c, c.req.valid('param')))
+    .get('/freezer/:id', param(ById), async (c) => {
+      const { id } = c.req.valid('param')
+      return c.json(found(await readFreezer(sql, id), 'freezer', id))
+    })
+    .post('/freezer', body(NewFreezer), async (c) =>
+      created(c, 'freezer', await createFreezer(sql, c.req.valid('json'))),
+    )
+    .post('/freezer/:id', param(ById), body(FreezerPatch), async (c) => {
+      const { id } = c.req.valid('param')
+      return c.json(await upsertFreezer(sql, id, sameId(c.req.valid('json'), id, ['id', 'freezer_id'])))
+    })
+    .delete('/freezer/:id', param(ById), async (c) => {
+      const { id } = c.req.valid('param')
+      mustBeEmpty('freezer', id, found(await deleteOrCount(() => deleteFreezer(sql, id)), 'freezer', id))
+      return deleted(c, 'Freezer', id)
+    })
+
+const listOfSite = (sql: Sql, c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
+  list<Freezer>(c, (stretch) => listFreezersOfSite(sql, id, stretch), {
+    ...page,
+    orMissing: async () => found(await readSite(sql, id), 'site', id),
+  })

@@ -1,0 +1,28 @@
+import { validator } from 'hono/validator'
+import * as v from 'valibot'
+import { type FieldError, fieldProblem, Problem } from '../errors.ts'
+
+/** The value as the schema makes it, or a Problem that names every field that does not fit. */
+export function validated<Schema extends v.GenericSchema>(schema: Schema, value: unknown): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, value, { abortPipeEarly: true })
+  if (result.success) return result.output
+  const errors = result.issues.map(fieldError)
+  if (errors.some(({ field }) => field === '')) {
+    throw new Problem('invalid', 'The body must be an object, such as {"name": "Site 9"}.')
+  }
+  throw fieldProblem('invalid', errors)
+}
+
+/** Checks the variable parts of a path; `c.req.valid('param')` has them. */
+export function param<Schema extends v.GenericSchema>(schema: Schema) {
+  return validator('param', (value) => validated(schema, value))
+}
+
+function fieldError(issue: v.BaseIssue<unknown>): FieldError {
+  const field = v.getDotPath(issue) ?? ''
+  // A strict object has two complaints of its own: about a key that it doesn't know, and about one that isn't there.
+  if (issue.type === 'strict_object' && issue.path) {
+    return { field, message: issue.expected === 'never' ? 'is not a field here' : 'is needed' }
+  }
+  return { field, message: issue.message }
+}

@@ -1,0 +1,94 @@
+import * as v from 'valibot'
+
+/** Every setting: an environment variable, what it is for, and what it is if it isn't set (without a default: needed). */
+const settings = {
+  DATABASE_URL: {
+    help: 'Postgres to use: postgresql://user:password@host:port/database.',
+    default: undefined,
+    schema: v.pipe(
+      v.string(),
+      v.regex(/^postgres(ql)?:\/\/[^/]+\/[^/?]+/, 'must be like postgresql://user:password@host:5432/database'),
+    ),
+  },
+  HOST: {
+    help: 'Address to listen on; 0.0.0.0 for all.',
+    default: '127.0.0.1',
+    schema: v.pipe(v.string(), v.nonEmpty('must be an address or a host name')),
+  },
+  PORT: {
+    help: 'Port to listen on; 0 for any that is free.',
+    default: '5000',
+    schema: number(0, 65535),
+  },
+  WEB_CONCURRENCY: {
+    help: 'Worker processes that answer requests; one that dies is replaced.',
+    default: '1',
+    schema: number(1, 256),
+  },
+  MIGRATE: {
+    help: '"on" applies pending migrations at start, "off" leaves the database as it is.',
+    default: 'on',
+    schema: v.picklist(['on', 'off'], 'must be on or off'),
+  },
+  LOG_LEVEL: {
+    help: 'Least severe log lines to print: trace, debug, info, warn, error, fatal or silent.',
+    default: 'info',
+    schema: v.picklist(
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+      'must be trace, debug, info, warn, error, fatal or silent',
+    ),
+  },
+} as const
+
+export type Config = Readonly<{
+  databaseUrl: string
+  host: string
+  port: number
+  workers: number
+  migrate: boolean
+  logLevel: string
+}>
+
+/** The settings in an environment, or what is wrong with each variable that can't be used. An empty variable is none. */
+export function readConfig(env: Record<string, string | undefined>): { config: Config } | { errors: string[] } {
+  const errors: string[] = []
+  const value = <Name extends keyof typeof settings>(name: Name) => {
+    const setting = settings[name]
+    const text = env[name] || setting.default
+    if (text === undefined) {
+      errors.push(`${name} is not set. ${setting.help}`)
+      return undefined as never
+    }
+    const result = v.safeParse(setting.schema, text)
+    // The value itself is not repeated: it may hold a password, and this is logged.
+    if (!result.success) errors.push(`${name} ${result.issues[0].message}. ${setting.help}`)
+    return result.output as v.InferOutput<(typeof settings)[Name]['schema']>
+  }
+  const config = Object.freeze({
+    databaseUrl: value('DATABASE_URL'),
+    host: value('HOST'),
+    port: value('PORT'),
+    workers: value('WEB_CONCURRENCY'),
+    migrate: value('MIGRATE') === 'on',
+    logLevel: value('LOG_LEVEL'),
+  })
+  return errors.length > 0 ? { errors } : { config }
+}
+
+/** One line for each setting, for `--help`. */
+export function describeSettings(): string {
+  return Object.entries(settings)
+    .map(([name, { help, default: value }]) => `${name.padEnd(16)} ${help} ${value ? `Default: ${value}.` : 'Needed.'}`)
+    .join('\n')
+}
+
+function number(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`
+  return v.pipe(
+    v.string(),
+    v.regex(/^\d+$/, message),
+    v.transform(Number),
+    v.minValue(min, message),
+    v.maxValue(max, message),
+  )
+}

@@ -1,0 +1,106 @@
+import type { Sql, Stretch } from './connect.ts'
+
+export type Computer = {
+  id: number
+  name: string
+  /** As Postgres writes it: `08:00:2b:01:02:03`. */
+  mac: string | null
+  site_id: number
+}
+
+/** Fields to store: one that is left out keeps its value, null clears it. `mac` in any notation that Postgres reads. */
+export type ComputerPatch = Partial<Omit<Computer, 'id'>>
+
+export type NewComputer = ComputerPatch & Pick<Computer, 'name' | 'site_id'>
+
+export async function readComputer(sql: Sql, id: number): Promise<Computer | undefined> {
+  const [row] = await sql<Computer[]>`
+    select id, name, mac, site_id
+    from computer
+    where id = ${id}`
+  return row
+}
+
+/** Computers by id. */
+export async function listComputers(sql: Sql, { after, offset, limit }: Stretch<Computer>): Promise<Computer[]> {
+  return await sql<Computer[]>`
+    select id, name, mac, site_id
+    from computer
+    where id > ${after?.id ?? 0}
+    order by id
+    offset ${offset}
+    limit ${limit}`
+}
+
+/** Computers of a site, by id. */
+export async function listComputersOfSite(
+  sql: Sql,
+  siteId: number,
+  { after, offset, limit }: Stretch<Computer>,
+): Promise<Computer[]> {
+  return await sql<Computer[]>`
+    select id, name, mac, site_id
+    from computer
+    where site_id = ${siteId}
+      and id > ${after?.id ?? 0}
+    order by id
+    offset ${offset}
+    limit ${limit}`
+}
+
+/**
+ * Creates a computer under the next unused id; see createSite.
+ * Throws PostgresError 23503 (computer_site_id_fkey) when there is no such site, 23505 (computer_mac_key) when another
+ * computer has the MAC address.
+ */
+export async function createComputer(sql: Sql, computer: NewComputer): Promise<Computer> {
+  const [row] = await sql<Computer[]>`
+    with next as materialized (
+      select nextval('computer_id_seq') as id
+    ), candidate as (
+      select ((next.id + trunc(2 ^ power)::bigint - 1) % 2147483647 + 1)::int as id, power
+      from next, generate_series(-1, 30) as power
+    ), unused as (
+      select id
+      from candidate
+      where not exists (select from computer where computer.id = candidate.id)
+      order by power
+      limit 1
+    )
+    insert into computer (id, name, mac, site_id)
+    select id, ${computer.name}, ${computer.mac ?? null}, ${computer.site_id}
+    from unused
+    on conflict (id) do nothing
+    returning id, name, mac, site_id`
+  return row ?? (await createComputer(sql, computer))
+}
+
+/**
+ * Creates the computer with this id, or updates it; see upsertSite. Returns the stored row.
+ * Throws PostgresError 23502 (column name or site_id) when there is no such computer and one of them is not given,
+ * 23503 (computer_site_id_fkey) when there is no such site, 23505 (computer_mac_key) when another computer has the MAC.
+ */
+export async function upsertComputer(sql: Sql, id: number, computer: ComputerPatch): Promise<Computer> {
+  const [row] = await sql<[Computer]>`
+    insert into computer (id, name, mac, site_id)
+    values (
+      ${id},
+      coalesce(${computer.name ?? null}, (select name from computer where id = ${id} for key share)),
+      ${computer.mac ?? null},
+      coalesce(${computer.site_id ?? null}, (select site_id from computer where id = ${id} for key share))
+    )
+    on conflict (id) do update set
+      name = case when ${computer.name !== undefined} then excluded.name else computer.name end,
+      mac = case when ${computer.mac !== undefined} then excluded.mac else computer.mac end,
+      site_id = case when ${computer.site_id !== undefined} then excluded.site_id else computer.site_id end
+    returning id, name, mac, site_id`
+  return row
+}
+
+/** Deletes the computer; false when there was none. */
+export async function deleteComputer(sql: Sql, id: number): Promise<boolean> {
+  const deleted = await sql`
+    delete from computer
+    where id = ${id}`
+  return deleted.count === 1
+}

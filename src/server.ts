@@ -1,0 +1,68 @@
+import { once } from 'node:events'
+import { createServer, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import type { Logger } from 'pino'
+import { createApp } from './app.ts'
+import { connect } from './database/connect.ts'
+import { Problem } from './errors.ts'
+
+/** How long requests in flight may take to finish once the server is told to stop. */
+const drainMs = 8_000
+
+/** Listens, and answers until it is told to stop. `stop` takes no new connections, lets requests finish, and resolves. */
+export async function serve(
+  { databaseUrl, host, port }: { databaseUrl: string; host: string; port: number },
+  log: Logger,
+): Promise<{ url: string; stop: () => Promise<void> }> {
+  const sql = connect(databaseUrl)
+  const app = createApp({ sql, log })
+  const listener = getRequestListener(app.fetch, { errorHandler: () => badRequest() })
+  const inFlight = new Set<ServerResponse>()
+  let draining = false
+
+  const server = createServer((request, response) => {
+    inFlight.add(response)
+    response.shouldKeepAlive &&= !draining
+    response.once('close', () => {
+      inFlight.delete(response)
+      if (draining) server.closeIdleConnections()
+    })
+    listener(request, response)
+  })
+
+  // What Node can't read as HTTP never gets to the app, but is answered in the same form.
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy()
+    const body = JSON.stringify(unreadable)
+    socket.end(
+      `HTTP/1.1 400 ${STATUS_CODES[400]}\r\nConnection: close\r\nX-Request-Id: ${crypto.randomUUID()}\r\n` +
+        `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    )
+  })
+
+  server.listen(port, host)
+  await once(server, 'listening')
+
+  async function stop() {
+    draining = true
+    for (const response of inFlight) if (!response.headersSent) response.shouldKeepAlive = false
+    const closed = once(server, 'close')
+    server.close()
+    const timer = setTimeout(() => server.closeAllConnections(), drainMs)
+    await closed
+    clearTimeout(timer)
+    await sql.end({ timeout: 1 })
+  }
+
+  const address = server.address() as AddressInfo
+  const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return { url: `http://${name}:${address.port}`, stop }
+}
+
+const unreadable = new Problem('invalid', 'This is not a request that the server can read.')
+
+function badRequest() {
+  const headers = { 'Content-Type': 'application/problem+json', 'X-Request-Id': crypto.randomUUID() }
+  return new Response(JSON.stringify(unreadable), { status: 400, headers })
+}

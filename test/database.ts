@@ -1,0 +1,21 @@
+import { afterAll, inject } from 'vitest'
+import { connect, type Sql } from '../src/database/connect.ts'
+import { run, withDatabase } from './postgres.ts'
+
+let count = 0
+
+/** A database for the tests of one file, as migrations leave it; dropped after them. */
+export async function testDatabase({ max = 10 } = {}): Promise<{ sql: Sql; url: string }> {
+  const name = `${inject('template')}_${process.pid}_${count++}`
+  const url = await createDatabase(name, inject('template'))
+  const sql = connect(url, { max })
+  afterAll(() => sql.end({ timeout: 1 }))
+  return { sql, url }
+}
+
+/** A database of this name, dropped after the tests; template0 is an empty one. */
+export async function createDatabase(name: string, template: string): Promise<string> {
+  await run(inject('serverUrl'), `create database ${name} template ${template}`)
+  afterAll(() => run(inject('serverUrl'), `drop database if exists ${name} with (force)`))
+  return withDatabase(inject('serverUrl'), name)
+}

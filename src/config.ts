@@ -8,6 +8,7 @@ const settings = {
     schema: v.pipe(
       v.string(),
       v.regex(/^postgres(ql)?:\/\/[^/]+\/[^/?]+/, 'must be like postgresql://user:password@host:5432/database'),
+      v.check(isUrl, 'must be a URL of one host; in a user or password, % is written as %25, / as %2F and @ as %40'),
     ),
   },
   HOST: {
@@ -80,6 +81,17 @@ export function describeSettings(): string {
   return Object.entries(settings)
     .map(([name, { help, default: value }]) => `${name.padEnd(16)} ${help} ${value ? `Default: ${value}.` : 'Needed.'}`)
     .join('\n')
+}
+
+// What the drivers need to be true: they throw otherwise, late and with a stack.
+function isUrl(text: string) {
+  try {
+    const { username, password } = new URL(text)
+    decodeURIComponent(username + password)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function number(min: number, max: number) {

@@ -30,24 +30,30 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
 /** Returns once the database takes a query. `onWait` is told why it doesn't, whenever the reason changes. */
 export async function waitForDatabase(databaseUrl: string, onWait: (reason: string) => void): Promise<void> {
   for (let reason = ''; ; ) {
-    const client = new pg.Client({
-      connectionString: databaseUrl,
-      connectionTimeoutMillis: 5_000,
-      query_timeout: 5_000,
-    })
-    client.on('error', () => {})
     try {
-      await client.connect()
-      await client.query('select 1')
-      return
+      return await knock(databaseUrl)
     } catch (error) {
       const now = describe(error)
       if (now !== reason) onWait(now)
       reason = now
-    } finally {
-      client.end().catch(() => {})
     }
     await sleep(250)
+  }
+}
+
+// The constructor is one of the things that may fail: it reads the certificates that the URL names.
+async function knock(databaseUrl: string): Promise<void> {
+  const client = new pg.Client({
+    connectionString: databaseUrl,
+    connectionTimeoutMillis: 5_000,
+    query_timeout: 5_000,
+  })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    await client.query('select 1')
+  } finally {
+    client.end().catch(() => {})
   }
 }
 

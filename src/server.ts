@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type ServerResponse, STATUS_CODES } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Logger } from 'pino'
@@ -21,7 +21,7 @@ export async function serve(
   const inFlight = new Set<ServerResponse>()
   let draining = false
 
-  const server = createServer((request, response) => {
+  function answer(request: IncomingMessage, response: ServerResponse) {
     inFlight.add(response)
     response.shouldKeepAlive &&= !draining
     response.once('close', () => {
@@ -29,11 +29,16 @@ export async function serve(
       if (draining) server.closeIdleConnections()
     })
     listener(request, response)
-  })
+  }
 
-  // What Node can't read as HTTP never gets to the app, but is answered in the same form.
+  // Without Host, or with an Expect that it doesn't know, Node would answer by itself, and with no body.
+  const server = createServer({ requireHostHeader: false }, answer).on('checkExpectation', answer)
+
+  // What Node can't read as HTTP never gets to the app, but is answered in the same form; except behind a request that is
+  // being answered, where it would be taken for the answer to that.
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy()
+    const answering = [...inFlight].some((response) => response.socket === socket)
+    if (error.code === 'ECONNRESET' || !socket.writable || answering) return socket.destroy()
     const body = JSON.stringify(unreadable)
     socket.end(
       `HTTP/1.1 400 ${STATUS_CODES[400]}\r\nConnection: close\r\nX-Request-Id: ${crypto.randomUUID()}\r\n` +
@@ -63,6 +68,10 @@ export async function serve(
 const unreadable = new Problem('invalid', 'This is not a request that the server can read.')
 
 function badRequest() {
-  const headers = { 'Content-Type': 'application/problem+json', 'X-Request-Id': crypto.randomUUID() }
+  const headers = {
+    Connection: 'close',
+    'Content-Type': 'application/problem+json',
+    'X-Request-Id': crypto.randomUUID(),
+  }
   return new Response(JSON.stringify(unreadable), { status: 400, headers })
 }

@@ -15,12 +15,16 @@ export const maxBodyBytes = 1024 * 1024
 
 const maxDepth = 64
 
+const wanted = 'The body must be a JSON object, such as {"name": "Site 9"}.'
+
 /** Reads and checks the body of a request; `c.req.valid('json')` has it, whether it came as JSON or as a form. */
 export function body<Schema extends v.GenericSchema>(
   schema: Schema,
 ): MiddlewareHandler<object, string, { in: { json: v.InferInput<Schema> }; out: { json: v.InferOutput<Schema> } }> {
   return async (c, next) => {
-    c.req.addValidatedData('json', validated(schema, await readBody(c)) as object)
+    const value = await readBody(c)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Problem('invalid', wanted)
+    c.req.addValidatedData('json', validated(schema, value) as object)
     await next()
   }
 }
@@ -57,7 +61,7 @@ function fromJson(text: string): unknown {
   try {
     return JSON.parse(text, (_key, value, context) => (typeof value === 'number' ? context.source : value))
   } catch {
-    throw new Problem('invalid', 'The body must be JSON, an object such as {"name": "Site 9"}.')
+    throw new Problem('invalid', wanted)
   }
 }
 

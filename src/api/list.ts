@@ -9,8 +9,8 @@ type Chunk = { json: string; last: boolean }
 // The first page is small enough for rows of the greatest length; the others are measured by the one before, to come near
 // a size that costs little to send.
 const firstPageRows = 200
-const maxPageRows = 5_000
-const pageCharacters = 256 * 1024
+const maxPageRows = 1_000
+const pageCharacters = 64 * 1024
 
 /**
  * Answers a list as a JSON array: from `offset` on, at most `limit` rows (0: no limit).

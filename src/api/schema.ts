@@ -49,7 +49,7 @@ export const Text = v.nullable(Characters)
 
 /** Text that says something. */
 export const Name = v.pipe(
-  v.string('must be text or a number'),
+  v.string(({ input }) => (input === null ? 'must have a value' : 'must be text or a number')),
   Characters,
   v.check((text) => text.trim() !== '', 'must not be blank'),
 )

@@ -1,16 +1,12 @@
 import { validator } from 'hono/validator'
 import * as v from 'valibot'
-import { type FieldError, fieldProblem, Problem } from '../errors.ts'
+import { type FieldError, fieldProblem } from '../errors.ts'
 
 /** The value as the schema makes it, or a Problem that names every field that does not fit. */
 export function validated<Schema extends v.GenericSchema>(schema: Schema, value: unknown): v.InferOutput<Schema> {
   const result = v.safeParse(schema, value, { abortPipeEarly: true })
   if (result.success) return result.output
-  const errors = result.issues.map(fieldError)
-  if (errors.some(({ field }) => field === '')) {
-    throw new Problem('invalid', 'The body must be an object, such as {"name": "Site 9"}.')
-  }
-  throw fieldProblem('invalid', errors)
+  throw fieldProblem('invalid', result.issues.map(fieldError))
 }
 
 /** Checks the variable parts of a path; `c.req.valid('param')` has them. */

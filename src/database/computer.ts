@@ -60,10 +60,11 @@ export async function createComputer(sql: Sql, computer: NewComputer): Promise<C
     ), candidate as (
       select ((next.id + trunc(2 ^ power)::bigint - 1) % 2147483647 + 1)::int as id, power
       from next, generate_series(-1, 30) as power
+      order by power
     ), unused as (
       select id
       from candidate
-      where not exists (select from computer where computer.id = candidate.id)
+      where not exists (select from computer where computer.id = candidate.id offset 0)
       order by power
       limit 1
     )

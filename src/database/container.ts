@@ -87,10 +87,11 @@ export async function createContainer(sql: Sql, container: NewContainer): Promis
     ), candidate as (
       select ((next.id + trunc(2 ^ power)::bigint - 1) % 2147483647 + 1)::int as id, power
       from next, generate_series(-1, 30) as power
+      order by power
     ), unused as (
       select id
       from candidate
-      where not exists (select from container where container.id = candidate.id)
+      where not exists (select from container where container.id = candidate.id offset 0)
       order by power
       limit 1
     )

@@ -17,7 +17,12 @@ export type Instrument = {
  */
 export async function listInstruments(sql: Sql, { after, offset, limit }: Stretch<Instrument>): Promise<Instrument[]> {
   return await sql<Instrument[]>`
-    select instrument.site_id, site.name as site_name, computer_id, freezer_id, instrument.name
+    select
+      site_id,
+      (select name from site where site.id = site_id) as site_name,
+      computer_id,
+      freezer_id,
+      name
     from (
       select site_id, id as computer_id, null::int as freezer_id, name
       from (
@@ -40,8 +45,7 @@ export async function listInstruments(sql: Sql, { after, offset, limit }: Stretc
       offset ${offset}
       limit ${limit}
     ) as instrument
-    join site on site.id = instrument.site_id
-    order by instrument.site_id, computer_id nulls last, freezer_id`
+    order by site_id, computer_id nulls last, freezer_id`
 }
 
 /** Computers and freezers of a site as one list: computers before freezers, then by id. */
@@ -51,24 +55,28 @@ export async function listInstrumentsOfSite(
   { after, offset, limit }: Stretch<Instrument>,
 ): Promise<Instrument[]> {
   return await sql<Instrument[]>`
-    select site.id as site_id, site.name as site_name, computer_id, freezer_id, instrument.name
-    from site,
-    lateral (
-      select id as computer_id, null::int as freezer_id, name
+    select
+      site_id,
+      (select name from site where site.id = site_id) as site_name,
+      computer_id,
+      freezer_id,
+      name
+    from (
+      select site_id, id as computer_id, null::int as freezer_id, name
       from (
-        select id, name
+        select site_id, id, name
         from computer
-        where site_id = site.id
+        where site_id = ${siteId}
           and id > ${after ? (after.computer_id ?? 2147483647) : 0}
         order by id
         limit ${offset + limit}
       ) as computer
       union all
-      select null::int as computer_id, id as freezer_id, name
+      select site_id, null::int as computer_id, id as freezer_id, name
       from (
-        select id, name
+        select site_id, id, name
         from freezer
-        where site_id = site.id
+        where site_id = ${siteId}
           and id > ${after?.freezer_id ?? 0}
         order by id
         limit ${offset + limit}
@@ -77,6 +85,5 @@ export async function listInstrumentsOfSite(
       offset ${offset}
       limit ${limit}
     ) as instrument
-    where site.id = ${siteId}
     order by computer_id nulls last, freezer_id`
 }

@@ -78,7 +78,8 @@ export async function listSites(sql: Sql, { after, offset, limit }: Stretch<Site
 
 /**
  * Creates a site under the next id of the sequence that no row has. Where the next one is taken, it tries 1, 2, 4 …
- * 2 ** 30 further on, around the end: 32 look-ups in the index however long the run of taken ids is.
+ * 2 ** 30 further on, around the end: at most 32 look-ups in the index, however long the run of taken ids is. "offset 0"
+ * keeps the planner from making them a join with the whole table.
  * Two such statements may come upon the same id; the one that comes late stores nothing and is run again.
  */
 export async function createSite(sql: Sql, site: NewSite): Promise<Site> {
@@ -88,10 +89,11 @@ export async function createSite(sql: Sql, site: NewSite): Promise<Site> {
     ), candidate as (
       select ((next.id + trunc(2 ^ power)::bigint - 1) % 2147483647 + 1)::int as id, power
       from next, generate_series(-1, 30) as power
+      order by power
     ), unused as (
       select id
       from candidate
-      where not exists (select from site where site.id = candidate.id)
+      where not exists (select from site where site.id = candidate.id offset 0)
       order by power
       limit 1
     )

@@ -1,0 +1,84 @@
+import { readFile } from 'node:fs/promises'
+import { get, type IncomingMessage } from 'node:http'
+import { beforeAll, expect, test } from 'vitest'
+import { testDatabase } from './database.ts'
+import { run } from './postgres.ts'
+import { startProgram } from './process.ts'
+
+const rows = 1_000_000
+
+const { sql, url } = await testDatabase()
+let server: { url: string; pid: number }
+
+beforeAll(async () => {
+  await sql`insert into site (id, name) values (1, 'Site 1')`
+  await sql`insert into freezer (id, name, site_id) values (1, '-80C', 1)`
+  // By itself, because it takes longer than a request may; UUIDs in order go into their index faster.
+  await run(
+    url,
+    `insert into container (uuid, description, freezer_id)
+    select lpad(to_hex(id), 32, '0')::uuid, 'Plasmid prep ' || id || ', glycerol stock', 1
+    from generate_series(1, ${rows}) as id`,
+  )
+  const program = startProgram('node_modules/.bin/node', ['src/main.ts'], { env: { DATABASE_URL: url, PORT: '0' } })
+  server = JSON.parse(await program.line(/"listening"/))
+}, 60_000)
+
+test('a million containers stream whole, in under 256 MB', async ({ skip }) => {
+  if (process.platform !== 'linux') console.info('Skipped, because only Linux tells the peak memory of a process.')
+  skip(process.platform !== 'linux', 'only Linux tells the peak memory of a process')
+  let count = 0
+  let end = ''
+  for await (const chunk of await ask('/containers')) {
+    const text = String(chunk)
+    count += text.split('{').length - 1
+    end = (end + text).slice(-30)
+  }
+  expect(count).toBe(rows)
+  expect(end).toMatch(/"freezer_id":1\}\]$/)
+  const peakMb = Number(/VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${server.pid}/status`, 'utf8'))?.[1]) / 1024
+  console.info(`Peak memory of the server: ${Math.round(peakMb)} MB.`)
+  expect(peakMb).toBeLessThan(256)
+}, 60_000)
+
+test('a client that leaves after 1 MB costs the database nothing a second later', async () => {
+  const response = await ask('/containers')
+  let received = 0
+  for await (const chunk of response) {
+    received += chunk.length
+    if (received > 1_000_000) break
+  }
+  response.destroy()
+  await expect.poll(busySessions, { timeout: 1_000, interval: 20 }).toBe(0)
+  const before = await lastRead()
+  expect(before).not.toBeNull()
+  expect((await ask('/site/1')).statusCode).toBe(200)
+  expect([before, null]).toContain(await lastRead())
+})
+
+function ask(path: string): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    get(`${server.url}${path}`, { agent: false }, resolve).on('error', reject)
+  })
+}
+
+async function busySessions() {
+  const [row] = await sql<[{ count: number }]>`
+    select count(*)::int as count
+    from pg_stat_activity
+    where datname = current_database()
+      and state <> 'idle'
+      and pid <> pg_backend_pid()`
+  return row.count
+}
+
+/** When the sessions whose last question was for containers asked it: if it stands still, nobody is reading them. */
+async function lastRead() {
+  const [row] = await sql<[{ time: string | null }]>`
+    select max(query_start) as time
+    from pg_stat_activity
+    where datname = current_database()
+      and query like '%from container%'
+      and pid <> pg_backend_pid()`
+  return row.time
+}

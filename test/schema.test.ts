@@ -1,0 +1,252 @@
+import { execFile } from 'node:child_process'
+import { readdir } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { runner } from 'node-pg-migrate'
+import pg from 'pg'
+import { expect, inject, test } from 'vitest'
+import { migrate } from '../src/migrate.ts'
+import { runScript } from '../src/scripts.ts'
+import { testClient } from './client.ts'
+import { createDatabase, testDatabase } from './database.ts'
+import { run } from './postgres.ts'
+
+const { sql, url: migrated } = await testDatabase()
+const scripted = await createDatabase(`${inject('template')}_scripted`, 'template0')
+await runScript(scripted, 'create_tables')
+
+/** All that makes up the schema, as text that can be compared. Names that Postgres 18 gives to "not null" are left out. */
+const catalog = `
+  select 'column' as kind, attrelid::regclass || '.' || attname as name,
+    concat_ws(' ', attnum, format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated,
+      pg_get_expr(adbin, adrelid), col_description(attrelid, attnum)) as definition
+  from pg_attribute
+  join pg_class on pg_class.oid = attrelid
+  left join pg_attrdef on adrelid = attrelid and adnum = attnum
+  where relnamespace = 'public'::regnamespace and attnum > 0
+  union all
+  select 'relation', oid::regclass::text, concat_ws(' ', relkind, relpersistence, reloptions, obj_description(oid))
+  from pg_class
+  where relnamespace = 'public'::regnamespace
+  union all
+  select 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+  from pg_constraint
+  where connamespace = 'public'::regnamespace and contype <> 'n'
+  union all
+  select 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid)
+  from pg_index
+  join pg_class on pg_class.oid = indexrelid
+  where relnamespace = 'public'::regnamespace
+  union all
+  select 'sequence', seqrelid::regclass::text,
+    concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, seqmax, seqmin, seqcache, seqcycle)
+  from pg_sequence
+  union all
+  select 'function', oid::regprocedure::text, pg_get_functiondef(oid)
+  from pg_proc
+  where pronamespace = 'public'::regnamespace
+  union all
+  select 'trigger', tgrelid::regclass || '.' || tgname, pg_get_triggerdef(oid)
+  from pg_trigger
+  where not tgisinternal
+  union all
+  select 'type', oid::regtype::text, typtype::text
+  from pg_type
+  where typnamespace = 'public'::regnamespace
+  union all
+  select 'extension', extname, extversion
+  from pg_extension
+  order by kind, name, definition`
+
+test('the migrations from zero and create_tables.sql give the same catalog', async () => {
+  const fromMigrations = await run(migrated, catalog)
+  expect(fromMigrations.length).toBeGreaterThan(60)
+  expect(await run(scripted, catalog)).toEqual(fromMigrations)
+})
+
+test('create_tables.sql records all migrations as applied, in their order, so that none is left to run', async () => {
+  const files = (await readdir('postgres_scripts/migrations')).sort().map((file) => file.replace(/\.sql$/, ''))
+  const recorded = await run(scripted, 'select name from pgmigrations order by run_on, id')
+  expect(recorded.map(({ name }) => name)).toEqual(files)
+  expect(await migrate(scripted)).toEqual([])
+})
+
+test('create_tables.sql drops what is there, and may run again and again', async () => {
+  const url = await createDatabase(`${inject('template')}_dropped`, 'template0')
+  await migrate(url)
+  await runScript(url, 'mock_data')
+  await runScript(url, 'create_tables')
+  await runScript(url, 'create_tables')
+  expect(await run(url, 'select * from site')).toEqual([])
+  expect(await run(url, catalog)).toEqual(await run(migrated, catalog))
+})
+
+test('every migration can be undone', async () => {
+  const url = await createDatabase(`${inject('template')}_undone`, 'template0')
+  await migrate(url)
+  await runner({
+    databaseUrl: url,
+    dir: 'postgres_scripts/migrations',
+    migrationsTable: 'pgmigrations',
+    migrationLoaderStrategies: [{ extensions: ['.sql'], loader: 'sql' }],
+    log: () => {},
+    direction: 'down',
+    count: 1_000,
+  })
+  expect(
+    await run(url, "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"),
+  ).toEqual([{ relname: 'pgmigrations' }])
+  await migrate(url)
+  expect(await run(url, catalog)).toEqual(await run(migrated, catalog))
+})
+
+test('several instances may migrate at once', async () => {
+  const url = await createDatabase(`${inject('template')}_at_once`, 'template0')
+  const applied = await Promise.all(Array.from({ length: 5 }, () => migrate(url)))
+  expect(applied.flat()).toEqual(['0001_create_tables'])
+})
+
+test('every table and column has a comment', async () => {
+  const bare = await run(
+    migrated,
+    `select attrelid::regclass::text as relation, attname
+    from pg_attribute
+    join pg_class on pg_class.oid = attrelid
+    where relnamespace = 'public'::regnamespace
+      and relkind = 'r'
+      and not attisdropped
+      and attnum >= 0
+      and col_description(attrelid, attnum) is null
+    union all
+    select oid::regclass::text, null
+    from pg_class
+    where relnamespace = 'public'::regnamespace
+      and relkind = 'r'
+      and obj_description(oid) is null`,
+  )
+  expect(bare).toEqual([])
+})
+
+test('every foreign key has an index that begins with it', async () => {
+  const bare = await run(
+    migrated,
+    `select conname
+    from pg_constraint
+    where contype = 'f'
+      and not exists (
+        select from pg_index
+        where indrelid = conrelid
+          and (indkey::int2[])[0:cardinality(conkey) - 1] = conkey
+      )`,
+  )
+  expect(bare).toEqual([])
+})
+
+test('the mock data is that of the design, and a second load changes nothing', async () => {
+  const url = await createDatabase(`${inject('template')}_mock`, inject('template'))
+  const expected = {
+    site: [
+      {
+        id: 1,
+        name: 'Site 1',
+        contact: 'John Smith',
+        address: '123 Muffin Lane, Ann Arbor',
+        state_or_region: 'MI',
+        country: 'USA',
+        postcode_or_zip: '48103',
+      },
+      ...[2, 3].map((id) => ({
+        id,
+        name: `Site ${id}`,
+        contact: null,
+        address: null,
+        state_or_region: null,
+        country: null,
+        postcode_or_zip: null,
+      })),
+    ],
+    freezer: [
+      { id: 1, name: '-20C', site_id: 1 },
+      { id: 2, name: '-40C', site_id: 1 },
+    ],
+    computer: [
+      { id: 1, name: 'Computer 1', mac: null, site_id: 1 },
+      { id: 2, name: 'Computer 2', mac: null, site_id: 1 },
+    ],
+    container: [],
+  }
+  for (let time = 0; time < 2; time++) {
+    await runScript(url, 'mock_data')
+    for (const [table, rows] of Object.entries(expected)) {
+      expect(await run(url, `select * from ${table} order by id`)).toEqual(rows)
+    }
+  }
+})
+
+test('after the mock data the next ids go on from there', async () => {
+  await runScript(migrated, 'mock_data')
+  const client = testClient(sql)
+  expect((await client.post('/site', { name: 'Site 4' })).json.id).toBe(4)
+  expect((await client.post('/freezer', { name: '-80C', site_id: 4 })).json.id).toBe(3)
+  await runScript(migrated, 'mock_data')
+  expect((await client.post('/site', { name: 'Site 5' })).json.id).toBe(5)
+})
+
+test('both scripts may run while the server is used: requests wait, and get an answer that fits', async () => {
+  const client = testClient(sql)
+  await runScript(migrated, 'create_tables')
+  const statuses = new Set<number>()
+  let running = true
+  const users = Array.from({ length: 8 }, async (_, user) => {
+    while (running) {
+      const answers = [
+        await client.post('/site/1', { name: 'Site 1' }),
+        await client.post('/freezer', { name: '-20C', site_id: 1 }),
+        await client.post(`/container/${user + 1}`, { freezer_id: 1 }),
+        await client.delete('/freezer/1'),
+        await client.get('/instruments'),
+      ]
+      for (const { status } of answers) statuses.add(status)
+    }
+  })
+  for (let time = 0; time < 10; time++) {
+    await runScript(migrated, 'create_tables')
+    await runScript(migrated, 'mock_data')
+  }
+  running = false
+  await Promise.all(users)
+  expect([...statuses].filter((status) => ![200, 201, 404, 409].includes(status))).toEqual([])
+})
+
+test('a reader that takes its time holds create_tables.sql up, and loses nothing', async () => {
+  const url = await createDatabase(`${inject('template')}_held`, inject('template'))
+  await runScript(url, 'mock_data')
+  const reader = new pg.Client(url)
+  await reader.connect()
+  await reader.query('begin; select from site')
+  const script = runScript(url, 'create_tables')
+  await expect
+    .poll(() =>
+      run(
+        url,
+        "select from pg_stat_activity where wait_event_type = 'Lock' and application_name like '%create_tables'",
+      ),
+    )
+    .toHaveLength(1)
+  expect((await reader.query('select from site')).rowCount).toBe(3)
+  await reader.query('commit')
+  await script
+  expect((await reader.query('select from site')).rowCount).toBe(0)
+  await reader.end()
+})
+
+test('psql runs both scripts without a word of error', async ({ skip }) => {
+  const psql = promisify(execFile)
+  const version = await psql('psql', ['--version']).catch(() => undefined)
+  if (!version) console.info('Skipped, because psql is not installed: psql runs both scripts.')
+  skip(!version, 'psql is not installed')
+  for (const script of ['create_tables', 'mock_data']) {
+    const { stderr } = await psql('psql', ['-v', 'ON_ERROR_STOP=1', '-f', `postgres_scripts/${script}.sql`, scripted])
+    expect(stderr).toBe('')
+  }
+  expect(await run(scripted, 'select count(*)::int from site')).toEqual([{ count: 3 }])
+})

@@ -1,16 +1,18 @@
 import './node_version.js'
+import { readConfig } from './config.ts'
 import { migrate, waitForDatabase } from './migrate.ts'
 import { runScript } from './scripts.ts'
 
 const [, , command] = process.argv
 if (command !== 'migrate' && command !== 'reset') {
-  console.error(
+  fail(
     'Usage: npm run db:migrate, or npm run db:reset. DATABASE_URL says where; without it, the database of npm run dev.',
   )
-  process.exit(1)
 }
 
-const { url, stop } = await database()
+const { url, stop } = await database().catch((error) => fail(error.message))
+const result = readConfig({ DATABASE_URL: url })
+if ('errors' in result) fail(result.errors.join('\n'))
 await waitForDatabase(url, (reason) => console.error(`Waiting for the database: ${reason}`))
 const place = new URL(url)
 const name = `${place.pathname.slice(1)} on ${place.host}`
@@ -32,4 +34,9 @@ async function database(): Promise<{ url: string; stop: () => Promise<void> }> {
   const { devData, devDatabase, findEmbedded, startEmbedded } = await import('./embedded.ts')
   const running = await findEmbedded(devData, devDatabase)
   return running ? { url: running, stop: none } : await startEmbedded(devData, { port: 5433, database: devDatabase })
+}
+
+function fail(message: string): never {
+  console.error(message)
+  process.exit(1)
 }

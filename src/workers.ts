@@ -8,20 +8,28 @@ export const hopeless = 78
 const killAfterMs = 9_000
 
 /**
- * Keeps this many worker processes running. `failed` resolves when one of them is hopeless; `stop` ends them all,
- * gently at first.
+ * Keeps this many worker processes running. `failed` resolves when one of them is hopeless, or ends before any has
+ * listened; `stop` ends them all, gently at first.
  */
 export function runWorkers(count: number, log: Logger): { failed: Promise<true>; stop: () => Promise<void> } {
   let stopping = false
+  let listened = false
   const failed = Promise.withResolvers<true>()
 
   function start() {
     if (stopping) return
     const startedAt = performance.now()
     const worker = cluster.fork()
+    worker.once('listening', () => {
+      listened = true
+    })
     worker.on('exit', (code, signal) => {
       if (stopping) return
       if (code === hopeless) return failed.resolve(true)
+      if (!listened) {
+        log.fatal({ code, signal }, 'a worker ended before it could listen')
+        return failed.resolve(true)
+      }
       log.error({ pid: worker.process.pid, code, signal }, 'a worker ended; starting another')
       // One that ends at once would, without this, be replaced as fast as processes can be made.
       setTimeout(start, performance.now() - startedAt < 1_000 ? 500 : 0)

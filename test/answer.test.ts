@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { connect } from '../src/database/connect.ts'
 import { testClient } from './client.ts'
 import { createDatabase, testDatabase } from './database.ts'
@@ -100,8 +100,10 @@ test('what still has something is not deleted, and the answer counts it', async 
   expect(refused.status).toBe(409)
   expect(refused.json.detail).toBe('site 5 still has 2 freezers and 1 computer')
   expect((await client.delete('/freezer/6')).json.detail).toBe('freezer 6 still has 1 container')
-  await client.delete('/computer/5')
-  expect((await client.delete('/site/5')).json.detail).toBe('site 5 still has 2 freezers')
+  await client.delete('/freezer/5')
+  await client.delete('/container/5')
+  await client.delete('/freezer/6')
+  expect((await client.delete('/site/5')).json.detail).toBe('site 5 still has 1 computer')
   expect((await client.get('/site/5')).status).toBe(200)
 })
 
@@ -152,7 +154,7 @@ test('a database that can not be reached is 503 with Retry-After, and says nothi
 })
 
 test('our own bugs are 500: logged whole, answered with nothing', async () => {
-  const url = await createDatabase(`lab_inventory_without_tables_${process.pid}`, 'template0')
+  const url = await createDatabase(`${inject('template')}_without_tables`, 'template0')
   const empty = connect(url)
   const broken = testClient(empty)
   const answer = await broken.get('/site/1')

@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { testClient } from './client.ts'
 import { testDatabase } from './database.ts'
@@ -56,7 +57,7 @@ const resources = [
   },
 ]
 
-const { sql } = await testDatabase()
+const { sql, url } = await testDatabase()
 const client = testClient(sql)
 
 beforeEach(async () => {
@@ -287,14 +288,43 @@ describe.each(resources)('$one', ({ one, many, columns, needed, optional, texts,
   })
 
   test('rows created with and without an id at once never collide', async () => {
-    const given = Array.from({ length: 60 }, (_, i) => 3 + i)
-    const [byId, byServer] = await Promise.all([
-      Promise.all(given.map((id) => client.post(`/${one}/${id}`, needed))),
-      Promise.all(given.map(() => client.post(`/${one}`, needed))),
-    ])
-    expect(new Set(byId.map((answer) => answer.status))).toEqual(new Set([200]))
-    expect(new Set(byServer.map((answer) => answer.status))).toEqual(new Set([201]))
-    expect(new Set(byServer.map((answer) => answer.json.id)).size).toBe(60)
+    const pairs = await Promise.all(
+      Array.from({ length: 60 }, (_, i) =>
+        Promise.all([client.post(`/${one}/${3 + i}`, needed), client.post(`/${one}`, needed)]),
+      ),
+    )
+    expect(new Set(pairs.map(([byId]) => byId.status))).toEqual(new Set([200]))
+    expect(new Set(pairs.map(([, byServer]) => byServer.status))).toEqual(new Set([201]))
+    expect(new Set(pairs.map(([, byServer]) => byServer.json.id)).size).toBe(60)
+  })
+
+  test('an id that another transaction is just taking is left to it', async () => {
+    const other = new pg.Client(url)
+    await other.connect()
+    try {
+      await sql`select setval(${`${one}_id_seq`}, 1000, false)`
+      const fields = Object.keys(needed)
+      await other.query('begin')
+      await other.query(
+        `insert into ${one} (id, ${fields}) values (1000, ${fields.map((_, i) => `$${i + 1}`)})`,
+        Object.values(needed),
+      )
+      const created = client.post(`/${one}`, needed)
+      await expect
+        .poll(() => sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
+        .toHaveLength(1)
+      await other.query('commit')
+      expect(await created).toMatchObject({ status: 201, json: { id: 1001 } })
+    } finally {
+      await other.end()
+    }
+  })
+
+  test('a run of taken ids is leapt over, not walked along', async () => {
+    await sql`select setval(${`${one}_id_seq`}, 1000, false)`
+    for (let id = 1000; id < 1050; id++) await client.post(`/${one}/${id}`, needed)
+    expect((await client.post(`/${one}`, needed)).json.id).toBe(1064)
+    expect(await sql.unsafe(`select last_value::int from ${one}_id_seq`)).toEqual([{ last_value: 1000 }])
   })
 
   test('the lists give all rows by id, and pages of them', async () => {

@@ -2,11 +2,9 @@ import { afterAll, inject } from 'vitest'
 import { connect, type Sql } from '../src/database/connect.ts'
 import { run, withDatabase } from './postgres.ts'
 
-let count = 0
-
 /** A database for the tests of one file, as migrations leave it; dropped after them. */
 export async function testDatabase({ max = 10 } = {}): Promise<{ sql: Sql; url: string }> {
-  const name = `${inject('template')}_${process.pid}_${count++}`
+  const name = `${inject('template')}_${crypto.randomUUID().slice(0, 8)}`
   const url = await createDatabase(name, inject('template'))
   const sql = connect(url, { max })
   afterAll(() => sql.end({ timeout: 1 }))

@@ -95,5 +95,6 @@ async function planOf(statement: (sql: Sql) => Promise<unknown>, option = 'costs
   await statement(explaining)
   expect(plans).toHaveLength(1)
   const [plan] = await Promise.all(plans)
+  expect(plan?.length).toBeGreaterThan(0)
   return plan?.map((row) => row['QUERY PLAN']).join('\n') ?? ''
 }

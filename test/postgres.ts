@@ -64,11 +64,17 @@ async function startContainer(): Promise<Server | undefined> {
 }
 
 async function startOwn(): Promise<Server> {
-  const { startEmbedded, stopOrphan } = await import('../src/embedded.ts')
-  const directory = fileURLToPath(new URL('../.data/test-postgres', import.meta.url))
-  await stopOrphan(directory)
-  await rm(directory, { recursive: true, force: true })
-  return await startEmbedded(directory, { flags: fast })
+  const { ownerOf, startEmbedded, stopOrphan } = await import('../src/embedded.ts')
+  // A folder that stays the same, so that a Postgres left over by a run that was killed is found and stopped; but each run
+  // that goes on at the same time has one of its own.
+  const directory = (run: number) => fileURLToPath(new URL(`../.data/test-postgres-${run}`, import.meta.url))
+  let run = 1
+  while (await ownerOf(directory(run))) run++
+  await stopOrphan(directory(run))
+  const empty = () => rm(directory(run), { recursive: true, force: true })
+  await empty()
+  const { url, stop } = await startEmbedded(directory(run), { flags: fast })
+  return { url, stop: () => stop().then(empty) }
 }
 
 // What these give up is safety when the machine fails, and the data is thrown away anyhow.

@@ -4,107 +4,113 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll } from 'vitest'
 
-const checkout = fileURLToPath(new URL('..', import.meta.url))
+export const checkout = fileURLToPath(new URL('..', import.meta.url))
 
-/** How long a program may take to print or to end before the test fails. */
+/** How long a program may take to print a line or to end; then the test fails, and shows what the program did print. */
 const patienceMs = 15_000
 
 export type Program = {
   pid: number
   /** What it has printed so far, on stdout and stderr. */
   lines: string[]
-  /** The next line that matches, each one after that of the call before; fails if the program ends without. */
+  /** The next line that matches, after that of the call before; fails if the program ends without. */
   line: (pattern: RegExp) => Promise<string>
-  /** Resolves once it and all the processes that share its output have ended. */
+  /** Resolves once the program and all the processes that share its output have ended. */
   ended: () => Promise<{ code: number | null; signal: NodeJS.Signals | null }>
   kill: (signal: NodeJS.Signals) => void
-  /** As the terminal does: to the program and all the processes it has started. */
+  /** As a terminal does: to the program and to all the processes it has started. */
   killGroup: (signal: NodeJS.Signals) => void
-  /** Whether a process of its group is alive. */
   groupIsAlive: () => boolean
 }
 
 const programs = new Set<Program>()
 
-afterAll(() => {
-  for (const program of programs) program.killGroup('SIGKILL')
-})
+afterAll(endPrograms)
 
-/** Starts a program in a process group of its own, and follows it; whatever is left of it is killed after the tests. */
+/** Ends what is left of the programs that were started, gently at first. */
+export async function endPrograms(): Promise<void> {
+  await Promise.all(
+    [...programs].map(async (program) => {
+      program.killGroup('SIGTERM')
+      await program.ended().catch(() => {})
+      program.killGroup('SIGKILL')
+    }),
+  )
+  programs.clear()
+}
+
+/** Starts a program, in a process group of its own, and follows it. It is ended after the tests. */
 export function startProgram(
   command: string,
   args: string[],
-  { env = {}, cwd = checkout }: { env?: Record<string, string | undefined>; cwd?: string } = {},
+  { env = {}, cwd = checkout }: { env?: Record<string, string>; cwd?: string } = {},
 ): Program {
-  // Of this process's environment only what every program needs: not the settings of whoever runs the tests.
-  const { PATH, HOME, TMPDIR } = process.env
+  // Of this process's environment only what any program needs: the settings are those of the test.
+  const { PATH, HOME, TMPDIR, NODE_V8_COVERAGE } = process.env
   const child = spawn(command, args, {
     cwd,
-    env: { PATH, HOME, TMPDIR, NODE_COMPILE_CACHE: `${checkout}.data/test-compile-cache`, ...env },
+    env: { PATH, HOME, TMPDIR, NODE_V8_COVERAGE, NODE_COMPILE_CACHE: `${checkout}.data/test-compile-cache`, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   })
-  const { pid } = child
+  const { pid = 0 } = child
   if (!pid) throw new Error(`${command} can't be started`)
 
   const lines: string[] = []
   const news = new EventEmitter()
-  for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on('line', (line) => {
+  let end: { code: number | null; signal: NodeJS.Signals | null } | undefined
+  let looked = 0
+
+  for (const input of [child.stdout, child.stderr]) {
+    createInterface({ input }).on('line', (line) => {
       lines.push(line)
-      news.emit('line')
+      news.emit('news')
     })
   }
-  let end: { code: number | null; signal: NodeJS.Signals | null } | undefined
   child.once('close', (code, signal) => {
     end = { code, signal }
-    news.emit('line')
-    news.emit('end')
+    // From here on the number may become somebody else's.
+    if (!program.groupIsAlive()) programs.delete(program)
+    news.emit('news')
   })
 
-  async function patiently(event: string, wanted: string) {
-    const signal = AbortSignal.timeout(patienceMs)
-    await once(news, event, { signal }).catch(() => {
-      throw new Error(`${wanted}; the program printed:\n${lines.join('\n')}`)
-    })
-  }
-
-  let looked = 0
   async function line(pattern: RegExp) {
     for (;;) {
-      for (; looked < lines.length; looked++) {
-        const text = lines[looked] ?? ''
-        if (pattern.test(text)) {
-          looked++
-          return text
-        }
-      }
-      if (end) throw new Error(`Ended without ${pattern}; the program printed:\n${lines.join('\n')}`)
-      await patiently('line', `Waited for ${pattern}`)
+      const found = lines.findIndex((each, index) => index >= looked && pattern.test(each))
+      looked = found >= 0 ? found + 1 : lines.length
+      if (found >= 0) return lines[found] ?? ''
+      if (end) throw new Error(`It ended without ${pattern}, and printed:\n${lines.join('\n')}`)
+      await next(`It prints no ${pattern}`)
     }
   }
 
   async function ended() {
-    if (!end) await patiently('end', 'Waited for the end')
-    return end ?? { code: null, signal: null }
+    while (!end) await next('It does not end')
+    return end
   }
 
-  function signalTo(id: number, signal: NodeJS.Signals | 0) {
+  async function next(complaint: string) {
+    await once(news, 'news', { signal: AbortSignal.timeout(patienceMs) }).catch(() => {
+      throw new Error(`${complaint}; it printed:\n${lines.join('\n')}`)
+    })
+  }
+
+  function toGroup(signal: NodeJS.Signals | 0) {
     try {
-      return process.kill(id, signal)
+      return process.kill(-pid, signal)
     } catch {
       return false
     }
   }
 
-  const program = {
+  const program: Program = {
     pid,
     lines,
     line,
     ended,
-    kill: (signal: NodeJS.Signals) => void signalTo(pid, signal),
-    killGroup: (signal: NodeJS.Signals) => void signalTo(-pid, signal),
-    groupIsAlive: () => signalTo(-pid, 0),
+    kill: (signal) => void child.kill(signal),
+    killGroup: (signal) => void toGroup(signal),
+    groupIsAlive: () => toGroup(0),
   }
   programs.add(program)
   return program

@@ -56,7 +56,7 @@ export async function listComputersOfSite(
 export async function createComputer(sql: Sql, computer: NewComputer): Promise<Computer> {
   const [row] = await sql<Computer[]>`
     with next as materialized (
-      select nextval('computer_id_seq') as id
+      select nextval('computer_id_seq'::text::regclass) as id
     ), candidate as (
       select ((next.id + trunc(2 ^ power)::bigint - 1) % 2147483647 + 1)::int as id, power
       from next, generate_series(-1, 30) as power

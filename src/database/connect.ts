@@ -11,7 +11,8 @@ export type Stretch<Row> = {
 }
 
 /**
- * A pool of connections; the first query opens one. `statementTimeoutMs` is for Postgres to keep.
+ * A pool of connections; the first query opens one. `statementTimeoutMs` is for Postgres to keep. What it works around
+ * is known of postgres 3.4.9, and test/driver.test.ts has a test for each.
  *
  * The driver pairs answers with questions by counting. A parameter that throws while it is serialised, with other
  * queries in flight, makes it lose count, and from then on requests get each other's rows (porsager/postgres#1082). So
@@ -19,7 +20,8 @@ export type Stretch<Row> = {
  * idempotent too, because the driver serialises a parameter again when it repeats a statement whose plan has changed.
  */
 export function connect(url: string, { max = 10, statementTimeoutMs = 10_000 } = {}): Sql {
-  return postgres(url, {
+  const sql = postgres(url, {
+    ...oneQueryAtATime,
     max,
     connect_timeout: 5,
     // The driver's own waits up to 20 s before it tries again, and every query waits with it.
@@ -45,6 +47,33 @@ export function connect(url: string, { max = 10, statementTimeoutMs = 10_000 } =
     // The driver prints notices by default; they are for people at psql.
     onnotice: () => {},
   })
+  return withoutHoles(sql)
+}
+
+// The option is not in the driver's types. By default a query is sent behind up to 100 others on a connection that is busy,
+// waits there for a slow one while other connections are free, and if both have to be prepared again (a migration changed
+// the type of a column) is never answered.
+const oneQueryAtATime = { max_pipeline: 0 }
+
+/**
+ * When a statement fails after some of its rows have come, the driver leaves as many holes at the start of the next
+ * answer on that connection (porsager/postgres#1119, #1181); without this, a row that is there would not be found.
+ */
+function withoutHoles(sql: Sql): Sql {
+  return new Proxy(sql, {
+    apply(target, self, values) {
+      const query: { resolve?: (rows: postgres.RowList<postgres.Row[]>) => void } = Reflect.apply(target, self, values)
+      const { resolve } = query
+      if (resolve) {
+        query.resolve = (rows) => {
+          const first = rows.findIndex((row) => row !== undefined)
+          if (first > 0) rows.splice(0, first)
+          resolve(rows)
+        }
+      }
+      return query
+    },
+  })
 }
 
 const unsendable = '\0'
@@ -60,13 +89,15 @@ function total(serialize: (value: unknown) => unknown) {
   }
 }
 
+// String() makes a text of anything: "[object Object]", the source of a function, "1,2".
 function text(value: unknown) {
-  return value instanceof Date ? value.toISOString() : String(value)
+  if (value instanceof Date) return value.toISOString()
+  return ['string', 'number', 'bigint', 'boolean'].includes(typeof value) ? String(value) : unsendable
 }
 
 // What is neither true nor false is for Postgres to judge; the driver's own would call it false.
 function boolean(value: unknown) {
-  return value === true ? 't' : value === false ? 'f' : String(value)
+  return value === true ? 't' : value === false ? 'f' : text(value)
 }
 
 function json(value: unknown) {

@@ -83,7 +83,7 @@ export async function listContainersOfFreezer(
 export async function createContainer(sql: Sql, container: NewContainer): Promise<Container> {
   const [row] = await sql<Container[]>`
     with next as materialized (
-      select nextval('container_id_seq') as id
+      select nextval('container_id_seq'::text::regclass) as id
     ), candidate as (
       select ((next.id + trunc(2 ^ power)::bigint - 1) % 2147483647 + 1)::int as id, power
       from next, generate_series(-1, 30) as power

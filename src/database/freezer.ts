@@ -53,7 +53,7 @@ export async function listFreezersOfSite(
 export async function createFreezer(sql: Sql, freezer: NewFreezer): Promise<Freezer> {
   const [row] = await sql<Freezer[]>`
     with next as materialized (
-      select nextval('freezer_id_seq') as id
+      select nextval('freezer_id_seq'::text::regclass) as id
     ), candidate as (
       select ((next.id + trunc(2 ^ power)::bigint - 1) % 2147483647 + 1)::int as id, power
       from next, generate_series(-1, 30) as power

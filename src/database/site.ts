@@ -79,13 +79,14 @@ export async function listSites(sql: Sql, { after, offset, limit }: Stretch<Site
 /**
  * Creates a site under the next id of the sequence that no row has. Where the next one is taken, it tries 1, 2, 4 …
  * 2 ** 30 further on, around the end: at most 32 look-ups in the index, however long the run of taken ids is. "offset 0"
- * keeps the planner from making them a join with the whole table.
+ * keeps the planner from making them a join with the whole table. The sequence is looked up by name each time (::text): a
+ * prepared plan may keep the number of one that create_tables.sql has dropped meanwhile, and would fail from then on.
  * Two such statements may come upon the same id; the one that comes late stores nothing and is run again.
  */
 export async function createSite(sql: Sql, site: NewSite): Promise<Site> {
   const [row] = await sql<Site[]>`
     with next as materialized (
-      select nextval('site_id_seq') as id
+      select nextval('site_id_seq'::text::regclass) as id
     ), candidate as (
       select ((next.id + trunc(2 ^ power)::bigint - 1) % 2147483647 + 1)::int as id, power
       from next, generate_series(-1, 30) as power

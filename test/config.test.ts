@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest'
+import { describeSettings, readConfig } from '../src/config.ts'
+import { startProgram } from './process.ts'
+
+const DATABASE_URL = 'postgresql://ada:secret@db.example:5432/inventory'
+
+function errorsOf(env: Record<string, string | undefined>): string[] {
+  const result = readConfig(env)
+  return 'errors' in result ? result.errors : []
+}
+
+test('only DATABASE_URL is needed; the others have defaults', () => {
+  const config = {
+    databaseUrl: DATABASE_URL,
+    host: '127.0.0.1',
+    port: 5000,
+    workers: 1,
+    migrate: true,
+    logLevel: 'info',
+  }
+  expect(readConfig({ DATABASE_URL })).toEqual({ config })
+})
+
+test('every setting is read from its variable', () => {
+  const env = { DATABASE_URL, HOST: '::', PORT: '0', WEB_CONCURRENCY: '16', MIGRATE: 'off', LOG_LEVEL: 'silent' }
+  const config = { databaseUrl: DATABASE_URL, host: '::', port: 0, workers: 16, migrate: false, logLevel: 'silent' }
+  expect(readConfig(env)).toEqual({ config })
+})
+
+test('an empty variable is one that is not set', () => {
+  const empty = { HOST: '', PORT: '', WEB_CONCURRENCY: '', MIGRATE: '', LOG_LEVEL: '' }
+  expect(readConfig({ DATABASE_URL, ...empty })).toEqual(readConfig({ DATABASE_URL }))
+  expect(errorsOf({ DATABASE_URL: '' })).toEqual([expect.stringMatching(/^DATABASE_URL is not set\./)])
+})
+
+test('every bad variable is reported at once, by its name', () => {
+  const env = { DATABASE_URL: 'db', PORT: '65536', WEB_CONCURRENCY: '0', MIGRATE: 'yes', LOG_LEVEL: 'loud' }
+  expect(errorsOf(env).map((error) => error.split(' ')[0])).toEqual(Object.keys(env))
+})
+
+test.each([
+  ['PORT', ['-1', '5000.5', '1e3', '0x10', ' 80', '65536', 'http', '99999999999999999999']],
+  ['WEB_CONCURRENCY', ['0', '-2', '257', 'auto']],
+  ['MIGRATE', ['ON', 'true', '1', 'constructor']],
+  ['LOG_LEVEL', ['INFO', 'warning', '30']],
+])('a bad %s is refused', (name, values) => {
+  for (const value of values) {
+    expect(errorsOf({ DATABASE_URL, [name]: value })).toEqual([expect.stringContaining(`${name} must be`)])
+  }
+})
+
+test.each([
+  'postgresql://ada:secret@db.example:5432',
+  'postgresql://ada:secret@db.example:5432/',
+  'mysql://ada:secret@db.example/inventory',
+  'ada:secret@db.example/inventory',
+  'postgresql://ada:secret@db.example:port/inventory',
+  'postgresql://ada:secret@db.example:99999/inventory',
+  'postgresql://ada:sec/ret@db.example:5432/inventory',
+  'postgresql://ada:secret%@db.example:5432/inventory',
+  'postgresql://ada:secret@a.example:5432,b.example:5432/inventory',
+])('the DATABASE_URL %s is refused, and not repeated', (url) => {
+  const [error, ...others] = errorsOf({ DATABASE_URL: url })
+  expect(error).toMatch(/^DATABASE_URL must be /)
+  expect(error).not.toMatch(/secret|sec\/ret|ada|example/)
+  expect(others).toEqual([])
+})
+
+test.each([
+  'postgres://localhost/inventory',
+  'postgresql://ada@[::1]:5432/inventory',
+  'postgresql://ada:p%25%2Fw@db.example/inventory?sslmode=verify-full',
+])('the DATABASE_URL %s is taken', (url) => {
+  expect(readConfig({ DATABASE_URL: url })).toMatchObject({ config: { databaseUrl: url } })
+})
+
+test('a config can not be changed', () => {
+  const result = readConfig({ DATABASE_URL })
+  expect('config' in result && Object.isFrozen(result.config)).toBe(true)
+})
+
+test('--help names every variable, what it is for and its default, and needs none of them', async () => {
+  const program = startProgram(process.execPath, ['src/main.ts', '--help'])
+  expect(await program.ended()).toEqual({ code: 0, signal: null })
+  const printed = program.lines.join('\n')
+  expect(printed).toContain(describeSettings())
+  for (const name of ['DATABASE_URL', 'HOST', 'PORT', 'WEB_CONCURRENCY', 'MIGRATE', 'LOG_LEVEL']) {
+    expect(printed).toMatch(new RegExp(`^${name} +\\S.* (Default: \\S+|Needed)\\.$`, 'm'))
+  }
+})

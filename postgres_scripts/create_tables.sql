@@ -10,6 +10,8 @@ set local client_min_messages = warning;
 set local timezone = 'UTC';
 
 do $$
+declare
+  told boolean := false;
 begin
   -- The lock that node-pg-migrate holds while it migrates, so that the two never run at the same time.
   perform pg_advisory_xact_lock(7241865325823964);
@@ -21,7 +23,10 @@ begin
       drop table if exists container, computer, freezer, site, pgmigrations;
       exit;
     exception when lock_not_available then
-      raise warning 'waiting for statements that are using the tables';
+      if not told then
+        raise warning 'waiting for statements that are using the tables';
+      end if;
+      told := true;
     end;
   end loop;
 end

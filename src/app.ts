@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { requestId } from 'hono/request-id'
-import { routePath } from 'hono/route'
+import { matchedRoutes, routePath } from 'hono/route'
 import type { Logger } from 'pino'
 import { maxBodyBytes } from './api/body.ts'
 import { computerRoutes } from './api/computer.ts'
@@ -55,7 +55,11 @@ export function createApp({ sql, log }: { sql: Sql; log: Logger }) {
 
   // A parameter that was ignored, a filter say, would give an answer that looks right and is not.
   app.use(async (c, next) => {
-    const unknown = Object.keys(c.req.query()).map((field) => ({ field, message: 'is not a parameter here' }))
+    const isRoute = matchedRoutes(c).some(({ method }) => method !== 'ALL')
+    const unknown = Object.keys(isRoute ? c.req.query() : {}).map((field) => ({
+      field,
+      message: 'is not a parameter here',
+    }))
     if (unknown.length > 0) throw fieldProblem('invalid', unknown)
     await next()
   })

@@ -20,6 +20,7 @@ if (await isEmpty(databaseUrl)) await runScript(databaseUrl, 'mock_data')
 
 let server: ChildProcess | undefined
 let greeted = false
+let listened = false
 let changed = false
 let stopping = false
 
@@ -27,7 +28,7 @@ start()
 for (const folder of ['src', 'postgres_scripts/migrations']) {
   watch(`${root}${folder}`, { recursive: true }, () => {
     changed = true
-    if (server) server.kill()
+    if (server) replace(server)
     else if (!stopping) start()
   })
 }
@@ -45,9 +46,10 @@ function start() {
   changed = false
   server = spawn(process.execPath, [`${root}src/main.ts`], {
     env: { NODE_COMPILE_CACHE: `${root}.data/compile-cache`, ...process.env, DATABASE_URL: databaseUrl },
-    // The channel is never written to: when it closes, the server knows that this process is gone, even if it was killed.
+    // The channel tells where it listens; when it closes, the server knows that this process is gone, even if it was killed.
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
+  server.once('message', greet)
   if (server.stdout) createInterface({ input: server.stdout }).on('line', show)
   server.once('exit', () => {
     server = undefined
@@ -57,15 +59,25 @@ function start() {
   })
 }
 
+/** Does not wait for requests that take longer, such as a list that somebody reads slowly: the change is to be seen. */
+function replace(old: ChildProcess) {
+  old.kill()
+  const timer = setTimeout(() => old.kill('SIGKILL'), 200)
+  old.once('exit', () => clearTimeout(timer))
+}
+
+/** Once; from then on the server's own lines are all there is. */
+function greet({ address, port }: { address: string; port: number }) {
+  if (greeted) return
+  greeted = true
+  const here = `http://${['127.0.0.1', '0.0.0.0', '::'].includes(address) ? 'localhost' : address}:${port}`
+  console.info(`${here}\ncurl ${here}/site/1\npsql ${databaseUrl}`)
+}
+
 function show(line: string) {
-  const url = /"url":"([^"]+)".*"msg":"listening"/.exec(line)?.[1]
-  if (url && !greeted) {
-    greeted = true
-    const here = url.replace(/127\.0\.0\.1|0\.0\.0\.0/, 'localhost')
-    console.info(`${here}\ncurl ${here}/site/1\npsql ${databaseUrl}`)
-  } else {
-    console.info(line)
-  }
+  const isFirst = !listened && line.includes('"msg":"listening"')
+  listened ||= isFirst
+  if (!isFirst) console.info(line)
 }
 
 async function end() {

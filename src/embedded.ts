@@ -1,5 +1,5 @@
 import { existsSync, rmSync } from 'node:fs'
-import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import path from 'node:path'
@@ -35,30 +35,49 @@ export async function startEmbedded(
   process.once('exit', () => rmSync(ownerFile(directory), { force: true }))
 
   const output: string[] = []
-  const freePort = await findPort(port)
-  const postgres = new EmbeddedPostgres({
-    databaseDir: directory,
-    port: freePort,
-    user,
-    password,
-    // The same on every machine, and with it the order of names and the lower case of letters.
-    initdbFlags: ['--encoding=UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
-    postgresFlags: ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', ...flags],
-    // As root it runs as the user postgres, who is created if need be: Postgres refuses to run as root.
-    createPostgresUser: process.getuid?.() === 0,
-    onLog: (message) => output.push(message),
-    onError: (error) => output.push(String(error)),
-  })
-  try {
-    if (!existsSync(path.join(directory, 'PG_VERSION'))) {
-      await rm(directory, { recursive: true, force: true })
-      await postgres.initialise()
-    }
-    await postgres.start()
-  } catch (error) {
-    throw new Error(`The embedded Postgres did not start.\n${error ?? ''}\n${output.join('')}`)
+  let started = false
+  const library = (databaseDir: string, port: number) =>
+    new EmbeddedPostgres({
+      databaseDir,
+      port,
+      user,
+      password,
+      // The same on every machine, and with it the order of names and the lower case of letters.
+      initdbFlags: ['--encoding=UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
+      postgresFlags: ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', ...flags],
+      // As root it runs as the user postgres, who is created if need be: Postgres refuses to run as root.
+      createPostgresUser: process.getuid?.() === 0,
+      onLog: (message) => started || output.push(message),
+      onError: (error) => output.push(String(error)),
+    })
+  const initialise = async () => {
+    if (existsSync(path.join(directory, 'PG_VERSION'))) return
+    // Renamed when it is whole: half of one, left when this process was killed, could not be started.
+    await rm(`${directory}.new`, { recursive: true, force: true })
+    await library(`${directory}.new`, port).initialise()
+    await rm(directory, { recursive: true, force: true })
+    await rename(`${directory}.new`, directory)
   }
-  output.length = 0
+  const start = async (port: number) => {
+    const postgres = library(directory, port)
+    await postgres.start().catch((error) => {
+      // At the end of this process it would wait for the end of one that is not there.
+      postgres.stop = async () => {}
+      throw error
+    })
+    return { postgres, port }
+  }
+  const { postgres, port: freePort } = await initialise()
+    .then(async () => await start(await findPort(port)))
+    .catch(async (error) => {
+      // Another process may take the port after it was found free; then any other will do.
+      if (output.join('').includes('could not bind')) return await start(await findPort(0))
+      throw error
+    })
+    .catch((error) => {
+      throw new Error(`The embedded Postgres did not start.\n${error ?? ''}\n${output.join('')}`)
+    })
+  started = true
 
   await ensureDatabase(urlOf(freePort, 'postgres'), database)
   const pid = Number((await readFile(pidFile(directory), 'utf8')).split('\n')[0])
@@ -108,7 +127,9 @@ async function checkReachable(directory: string) {
 /** The other process that has started a Postgres on this data and is alive; undefined if there is none. */
 export async function ownerOf(directory: string): Promise<number | undefined> {
   const pid = Number(await readFile(ownerFile(directory), 'utf8').catch(() => ''))
-  return pid && pid !== process.pid && isAlive(pid) ? pid : undefined
+  // The number may have gone to another process since, so a Postgres has to be there as well.
+  const owned = pid && pid !== process.pid && isAlive(pid) && (await findRunning(directory))
+  return owned ? pid : undefined
 }
 
 /** Stops a Postgres that was left running on this data when its parent was killed. */
@@ -116,8 +137,14 @@ export async function stopOrphan(directory: string) {
   const running = await findRunning(directory)
   if (!running) return
   process.kill(running.pid, 'SIGINT')
-  while (existsSync(pidFile(directory))) await sleep(50)
+  for (let waited = 0; existsSync(pidFile(directory)); waited += 50) {
+    if (waited > stopMs)
+      throw new Error(`The Postgres in ${directory} does not stop. Stop it first: kill ${running.pid}`)
+    await sleep(50)
+  }
 }
+
+const stopMs = 15_000
 
 const ownerFile = (directory: string) => `${directory}.owner`
 const pidFile = (directory: string) => path.join(directory, 'postmaster.pid')

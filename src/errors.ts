@@ -22,7 +22,6 @@ export class Problem extends Error {
   readonly status: (typeof statuses)[Code]
   readonly errors: FieldError[]
 
-  /** The errors of single fields are told by themselves, so `detail` is only needed without any. */
   constructor(code: Code, detail: string, errors: FieldError[] = [], options?: ErrorOptions) {
     super(detail, options)
     this.status = statuses[code]
@@ -36,7 +35,7 @@ export class Problem extends Error {
       title: STATUS_CODES[this.status],
       status: this.status,
       detail: this.message,
-      ...(this.errors.length > 0 && { errors: this.errors }),
+      errors: this.errors,
     }
   }
 }
@@ -70,14 +69,24 @@ export function toProblem(error: unknown): Problem {
       })
     }
   }
-  if (typeof code === 'string' && passing.test(code)) {
-    return new Problem('unavailable', 'The database can not be reached at the moment. Try again soon.', [], {
+  if (isOfDriver(error) && typeof code === 'string' && passing.test(code)) {
+    return new Problem('unavailable', 'The database can not answer at the moment. Try again soon.', [], {
       cause: error,
     })
   }
+  if (code === 'ECONNRESET') return new Problem('invalid', 'The request broke off.', [], { cause: error })
   return new Problem('internal', 'Something went wrong in the server, not in the request. It has been logged.', [], {
     cause: error,
   })
+}
+
+// The driver adds the query to whatever makes it fail, or has a name of its own for it; a client that leaves halfway through
+// its request gives the same codes without.
+function isOfDriver(error: unknown) {
+  const { code } = error as { code?: string }
+  return (
+    error instanceof postgres.PostgresError || Object.hasOwn(error as object, 'query') || /^CONNECT/.test(code ?? '')
+  )
 }
 
 /**

@@ -23,6 +23,8 @@ await (cluster.isPrimary ? runPrimary(config, log) : runWorker(config, log))
 async function runPrimary(config: Config, log: Logger) {
   const stopped = onStop()
   if (!(await Promise.race([ready(config, log), stopped]))) process.exit(0)
+  // For npm run dev, which has opened a channel.
+  cluster.once('listening', (_worker, { address, port }) => process.send?.({ address, port }))
   const workers = runWorkers(config.workers, log)
   const failed = await Promise.race([workers.failed, stopped.then(() => false)])
   await workers.stop()

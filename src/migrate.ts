@@ -10,21 +10,30 @@ const directory = fileURLToPath(new URL('../postgres_scripts/migrations', import
  * one does the work under an advisory lock, the others wait for it and find nothing left to do.
  */
 export async function migrate(databaseUrl: string): Promise<string[]> {
-  const applied = await runner({
-    databaseUrl: {
-      connectionString: databaseUrl,
-      application_name: 'lab-inventory migrate',
-      // Migrations are ordered by the time they were applied at, so that has to mean the same in every session.
-      options: '-c timezone=UTC',
-    },
-    dir: directory,
-    direction: 'up',
-    migrationsTable: 'pgmigrations',
-    migrationLoaderStrategies: [{ extensions: ['.sql'], loader: 'sql' }],
-    advisoryLockMode: 'wait',
-    log: () => {},
+  // Not a connection of the library's own: it does not wait until that is closed, and if the server goes first, the error
+  // is thrown outside of every promise.
+  const client = new pg.Client({
+    connectionString: databaseUrl,
+    application_name: 'lab-inventory migrate',
+    // Migrations are ordered by the time they were applied at, so that has to mean the same in every session.
+    options: '-c timezone=UTC',
   })
-  return applied.map(({ name }) => name)
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    const applied = await runner({
+      dbClient: client,
+      dir: directory,
+      direction: 'up',
+      migrationsTable: 'pgmigrations',
+      migrationLoaderStrategies: [{ extensions: ['.sql'], loader: 'sql' }],
+      advisoryLockMode: 'wait',
+      log: () => {},
+    })
+    return applied.map(({ name }) => name)
+  } finally {
+    await client.end()
+  }
 }
 
 /** Returns once the database takes a query. `onWait` is told why it doesn't, whenever the reason changes. */

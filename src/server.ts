@@ -17,7 +17,7 @@ export async function serve(
 ): Promise<{ url: string; stop: () => Promise<void> }> {
   const sql = connect(databaseUrl)
   const app = createApp({ sql, log })
-  const listener = getRequestListener(app.fetch, { errorHandler: () => badRequest() })
+  const listener = getRequestListener(app.fetch, { errorHandler: () => badRequest(log) })
   const inFlight = new Set<ServerResponse>()
   let draining = false
 
@@ -28,6 +28,8 @@ export async function serve(
       inFlight.delete(response)
       if (draining) server.closeIdleConnections()
     })
+    // Only HTTP/1.1 has to say which host it means (RFC 9112, section 3.2).
+    if (request.httpVersion === '1.0') request.headers.host ??= 'localhost'
     listener(request, response)
   }
 
@@ -40,8 +42,10 @@ export async function serve(
     const answering = [...inFlight].some((response) => response.socket === socket)
     if (error.code === 'ECONNRESET' || !socket.writable || answering) return socket.destroy()
     const body = JSON.stringify(unreadable)
+    const requestId = crypto.randomUUID()
+    log.info({ requestId, status: 400 })
     socket.end(
-      `HTTP/1.1 400 ${STATUS_CODES[400]}\r\nConnection: close\r\nX-Request-Id: ${crypto.randomUUID()}\r\n` +
+      `HTTP/1.1 400 ${STATUS_CODES[400]}\r\nConnection: close\r\nX-Request-Id: ${requestId}\r\n` +
         `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     )
   })
@@ -67,11 +71,9 @@ export async function serve(
 
 const unreadable = new Problem('invalid', 'This is not a request that the server can read.')
 
-function badRequest() {
-  const headers = {
-    Connection: 'close',
-    'Content-Type': 'application/problem+json',
-    'X-Request-Id': crypto.randomUUID(),
-  }
+function badRequest(log: Logger) {
+  const requestId = crypto.randomUUID()
+  log.info({ requestId, status: 400 })
+  const headers = { Connection: 'close', 'Content-Type': 'application/problem+json', 'X-Request-Id': requestId }
   return new Response(JSON.stringify(unreadable), { status: 400, headers })
 }

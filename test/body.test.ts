@@ -121,6 +121,11 @@ describe('forms', () => {
     expect((await client.form('/site/1', 'name=a%00b')).json.errors[0].field).toBe('name')
   })
 
+  test('a form of very many fields is refused without delay', async () => {
+    const fields = Array.from({ length: 100_000 }, (_, i) => `f${i}=`).join('&')
+    expect((await client.form('/site/1', fields)).status).toBe(400)
+  })
+
   test('a field that is given twice is refused', async () => {
     const answer = await client.form('/site/1', 'name=a&name=b')
     expect(answer.status).toBe(400)

@@ -34,6 +34,12 @@ async function greeting(dev: Program): Promise<{ url: string; databaseUrl: strin
   return { url: dev.lines[0] ?? '', databaseUrl }
 }
 
+/** The exit code, and all lines. */
+async function outcome(program: Program) {
+  const { code } = await program.ended()
+  return [code, ...program.lines]
+}
+
 /** Ctrl-C, which a terminal sends to the whole group. */
 async function interrupt(dev: Program) {
   dev.killGroup('SIGINT')
@@ -119,25 +125,27 @@ test('while one is running, a second says which it is, and db:migrate and db:res
   const dev = runScript('dev')
   const { url, databaseUrl } = await greeting(dev)
   const second = runScript('dev')
-  expect(await second.ended()).toMatchObject({ code: 1 })
-  expect(second.lines).toEqual([expect.stringMatching(`^Process ${dev.pid} is using the Postgres in ${folder}`)])
+  expect(await outcome(second)).toEqual([
+    1,
+    expect.stringMatching(`^Process ${dev.pid} is using the Postgres in ${folder}`),
+  ])
 
   const place = `postgres_dev on ${new URL(databaseUrl).host}`
   const migrate = runScript('db:migrate')
-  expect(await migrate.ended()).toMatchObject({ code: 0 })
-  expect(migrate.lines).toEqual([`${place} has all migrations.`])
+  expect(await outcome(migrate)).toEqual([0, `${place} has all migrations.`])
   await post(`${url}/site/11`, { name: 'Site 11' })
   const reset = runScript('db:reset')
-  expect(await reset.ended()).toMatchObject({ code: 0 })
-  expect(reset.lines).toEqual([`Dropped and created all tables of ${place}, and loaded the mock data.`])
+  expect(await outcome(reset)).toEqual([0, `Dropped and created all tables of ${place}, and loaded the mock data.`])
   expect(await read(`${url}/summary`)).toEqual({ sites: 3, freezers: 2, computers: 2, containers: 0 })
   await interrupt(dev)
 })
 
 test('while none is running, db:migrate starts the Postgres of npm run dev for the while', async () => {
   const migrate = runScript('db:migrate')
-  expect(await migrate.ended()).toMatchObject({ code: 0 })
-  expect(migrate.lines).toEqual([expect.stringMatching(/^postgres_dev on 127\.0\.0\.1:\d+ has all migrations\.$/)])
+  expect(await outcome(migrate)).toEqual([
+    0,
+    expect.stringMatching(/^postgres_dev on 127\.0\.0\.1:\d+ has all migrations\.$/),
+  ])
   expect(existsSync(postgresPid)).toBe(false)
 })
 
@@ -145,11 +153,12 @@ test('db:migrate applies the migrations to DATABASE_URL, and then finds nothing 
   const { host, pathname } = new URL(emptyUrl)
   const place = `${pathname.slice(1)} on ${host}`
   const first = runScript('db:migrate', emptyUrl)
-  expect(await first.ended()).toMatchObject({ code: 0 })
-  expect(first.lines).toEqual([expect.stringMatching(`^Applied to ${place}: 0001_create_tables[^ ]*.*\\.$`)])
+  expect(await outcome(first)).toEqual([
+    0,
+    expect.stringMatching(`^Applied to ${place}: 0001_create_tables[^ ]*.*\\.$`),
+  ])
   const second = runScript('db:migrate', emptyUrl)
-  expect(await second.ended()).toMatchObject({ code: 0 })
-  expect(second.lines).toEqual([`${place} has all migrations.`])
+  expect(await outcome(second)).toEqual([0, `${place} has all migrations.`])
 })
 
 test('with DATABASE_URL, npm run dev and db:reset use that database, and start no Postgres', async () => {
@@ -160,7 +169,10 @@ test('with DATABASE_URL, npm run dev and db:reset use that database, and start n
   expect(await run(emptyUrl, 'select count(*)::int from site')).toEqual([{ count: 4 }])
 
   const reset = runScript('db:reset', emptyUrl)
-  expect(await reset.ended()).toMatchObject({ code: 0 })
+  expect(await outcome(reset)).toEqual([
+    0,
+    expect.stringMatching(/^Dropped and created all tables of lab_inventory_dev_/),
+  ])
   expect(await run(emptyUrl, 'select count(*)::int from site')).toEqual([{ count: 3 }])
   const owner = path.join(checkout, '.data/postgres-18.owner')
   expect(existsSync(owner) && Number(readFileSync(owner, 'utf8'))).not.toBe(dev.pid)
@@ -169,6 +181,5 @@ test('with DATABASE_URL, npm run dev and db:reset use that database, and start n
 
 test.each(['dev', 'db:migrate', 'db:reset'])('npm run %s says what is wrong with DATABASE_URL', async (name) => {
   const program = runScript(name, 'ada:secret@db.example/inventory')
-  expect(await program.ended()).toMatchObject({ code: 1 })
-  expect(program.lines).toEqual([expect.stringMatching(/^DATABASE_URL must be like/)])
+  expect(await outcome(program)).toEqual([1, expect.stringMatching(/^DATABASE_URL must be like/)])
 })

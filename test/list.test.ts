@@ -73,7 +73,7 @@ describe('a list of many pages', () => {
   )
 
   test('rows of the greatest length come in pages that fit into memory', async () => {
-    const { url, sql } = await testDatabase()
+    const { sql } = await testDatabase()
     const long = '🧪'.repeat(10_000)
     await sql`insert into site (name, address, country) select ${long}, ${long}, ${long} from generate_series(1, 500)`
     const statements: number[] = []
@@ -86,9 +86,9 @@ describe('a list of many pages', () => {
     const answer = await testClient(counting).get('/sites')
     expect(answer.json.length).toBe(500)
     expect(answer.json[499].country).toBe(long)
-    // After the first page the size is known: 120 kB in UTF-16 each, so a handful at a time.
-    expect(Math.max(...statements.slice(1))).toBeLessThan(20)
-    expect(url).not.toBe('')
+    // Until it is known how long they are, a few at a time; then hardly more than one fits.
+    expect(statements[0]).toBe(25)
+    expect(Math.max(...statements.slice(1))).toBeLessThan(5)
   })
 })
 
@@ -115,7 +115,7 @@ describe('over a socket', () => {
   test('a list that fails midway breaks the connection, and never looks complete', async () => {
     await sql`
       insert into container (id, description, freezer_id)
-      select 10_000_000 + id, repeat('x', 9000), 3
+      select 10000000 + id, repeat('x', 9000), 3
       from generate_series(1, 3000) as id`
     const socket = await ask('/freezer/3/containers')
     let received = ''
@@ -142,9 +142,6 @@ describe('over a socket', () => {
     const socket = await ask('/freezer/3/containers')
     await once(socket, 'readable')
     await expect.poll(() => busySessions()).toBe(0)
-    const before = lines.length
-    expect((await fetch(`${server.url}/site/1`)).status).toBe(200)
-    expect(lines.length).toBeGreaterThan(before)
     const response = await fetch(`${server.url}/freezer/3/containers`)
     expect(((await response.json()) as unknown[]).length).toBe(3000)
     socket.destroy()

@@ -80,6 +80,13 @@ test('a page of instruments reads from each index no more than the page can need
   for (const [, , rows] of read) expect(Number(rows)).toBeLessThanOrEqual(20)
 })
 
+test('a page of instruments deep in the list merges the two indexes, and never sorts more than a site at a time', async () => {
+  const plan = await planOf((sql) => instrument.listInstruments(sql, { ...page, offset: 30_000 }))
+  expect(plan).toMatch(/Merge Append/)
+  expect(plan.match(/Sort\b(?! Key)/g)).toEqual(['Sort'])
+  expect(plan).toMatch(/Incremental Sort\n.*\n *Presorted Key: computer.site_id\n/)
+})
+
 /** How Postgres carries out the one statement of a database function, as it is written there. */
 async function planOf(statement: (sql: Sql) => Promise<unknown>, option = 'costs off'): Promise<string> {
   const plans: Promise<Record<string, string>[]>[] = []

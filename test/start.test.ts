@@ -4,6 +4,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { get, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { delimiter, join } from 'node:path'
+import { pipeline } from 'node:stream'
 import { json, text } from 'node:stream/consumers'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -12,7 +13,10 @@ import { run, withDatabase } from './postgres.ts'
 import { type Program, startProgram } from './process.ts'
 
 const { sql, url: DATABASE_URL } = await testDatabase()
+const own = await testDatabase()
 const prefix = `lab_inventory_start_${process.pid}`
+const untouched = await createDatabase(`${prefix}_untouched`, 'template0')
+const shared = await createDatabase(`${prefix}_shared`, 'template0')
 const migrations = readdirSync(new URL('../postgres_scripts/migrations', import.meta.url)).map((file) =>
   file.replace(/\.sql$/, ''),
 )
@@ -39,15 +43,17 @@ describe.concurrent('SIGTERM', () => {
   beforeAll(longList)
 
   test('a request in flight is finished, new ones are refused, and it exits with 0', async ({ expect }) => {
+    const { sql, url: DATABASE_URL } = own
     await sql`insert into site (id, name) values (1, 'Site 1')`
-    await sql`insert into freezer (id, name, site_id) values (1, '-20C', 1)`
-    const lock = new pg.Client(DATABASE_URL)
-    await lock.connect()
-    await lock.query('begin; lock table freezer in access exclusive mode')
     const program = start({ DATABASE_URL })
     const { url } = await listening(program)
-    const answer = fetch(`${url}/freezer/1`)
-    await expect.poll(() => waitingForLocks(), patiently).toBe(1)
+    const lock = new pg.Client(DATABASE_URL)
+    await lock.connect()
+    await lock.query('begin; lock table site in access exclusive mode')
+    const answer = fetch(`${url}/site/1`)
+    const waiting = () =>
+      sql`select from pg_stat_activity where wait_event = 'relation' and datname = current_database()`
+    await expect.poll(waiting, patiently).toHaveLength(1)
 
     program.kill('SIGTERM')
     await expect.poll(() => takesConnections(url), patiently).toBe(false)
@@ -55,7 +61,7 @@ describe.concurrent('SIGTERM', () => {
     const response = await answer
     expect(response.status).toBe(200)
     expect(response.headers.get('connection')).toBe('close')
-    expect(await response.json()).toEqual({ id: 1, name: '-20C', site_id: 1 })
+    expect(await response.json()).toMatchObject({ id: 1, name: 'Site 1' })
     expect(await program.ended()).toEqual({ code: 0, signal: null })
   })
 
@@ -122,7 +128,7 @@ describe.concurrent('settings', () => {
 describe.concurrent('the database', () => {
   test('it waits for one that can not be reached, says so once, and goes on when it can', async () => {
     const { hostname, port } = new URL(DATABASE_URL)
-    const forwarder = createServer((socket) => socket.pipe(connect(Number(port), hostname)).pipe(socket))
+    const forwarder = createServer((socket) => void pipeline(socket, connect(Number(port), hostname), socket, () => {}))
     const free = await listen(forwarder)
     forwarder.close()
     await once(forwarder, 'close')
@@ -159,6 +165,23 @@ describe.concurrent('the database', () => {
     expect(await run(untouched, `select relname from pg_class where relnamespace = 'public'::regnamespace`)).toEqual([])
   })
 
+  test('when it loses its connection while it migrates, it says so and exits with 1', async ({ expect }) => {
+    const lock = new pg.Client(untouched)
+    await lock.connect()
+    await lock.query('select pg_advisory_lock(7241865325823964)')
+    const program = start({ DATABASE_URL: untouched })
+    const end = () =>
+      lock.query(`
+        select pg_terminate_backend(pid)
+        from pg_stat_activity
+        where wait_event = 'advisory'
+          and datname = current_database()`)
+    await expect.poll(async () => (await end()).rowCount, patiently).toBe(1)
+    expect(await program.ended()).toEqual({ code: 1, signal: null })
+    expect(messages(program)).toEqual(["can't apply the migrations; MIGRATE=off starts without them"])
+    await lock.end()
+  })
+
   test('three servers that start at once on an empty one all come up, and each migration is recorded once', async () => {
     const programs = [1, 2, 3].map(() => start({ DATABASE_URL: shared }))
     for (const { url } of await Promise.all(programs.map(listening))) {
@@ -170,8 +193,6 @@ describe.concurrent('the database', () => {
     expect(applied).toHaveLength(migrations.length)
   })
 })
-const untouched = await createDatabase(`${prefix}_untouched`, 'template0')
-const shared = await createDatabase(`${prefix}_shared`, 'template0')
 
 describe.concurrent('workers', () => {
   test('each answers; one that is killed is replaced', async () => {
@@ -256,12 +277,6 @@ async function send(url: string, bytes: string): Promise<string> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   socket.write(bytes)
   return await text(socket)
-}
-
-async function waitingForLocks(): Promise<number> {
-  const rows = await sql`
-    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
-  return rows.length
 }
 
 const longListRows = 2_000

@@ -21,15 +21,15 @@ export function sameId<Body extends object>(body: Body, id: number, names: (keyo
 }
 
 /**
- * Runs a statement that deletes, and once more if something was put there while it ran (SQLSTATE 23503): the second
- * statement sees that and counts it.
+ * Runs a statement that deletes, and again if something was put there while it ran (SQLSTATE 23503): the next one sees that
+ * and counts it.
  */
 export async function deleteOrCount<Result>(statement: () => Promise<Result>): Promise<Result> {
   try {
     return await statement()
   } catch (error) {
     if ((error as { code?: unknown }).code !== '23503') throw error
-    return await statement()
+    return await deleteOrCount(statement)
   }
 }
 

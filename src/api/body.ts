@@ -84,9 +84,11 @@ function fromForm(text: string): Record<string, string | null> {
       const [name = '', ...value] = pair.split('=').map(fromPercent)
       return [name, value.join('=') || null] as const
     })
-  const names = pairs.map(([name]) => name)
-  const twice = names.find((name, index) => names.indexOf(name) !== index)
-  if (twice !== undefined) throw new Problem('invalid', `The form gives ${twice} twice.`)
+  const names = new Set<string>()
+  for (const [name] of pairs) {
+    if (names.has(name)) throw new Problem('invalid', `The form gives ${name} twice.`)
+    names.add(name)
+  }
   return Object.fromEntries(pairs)
 }
 

@@ -20,7 +20,7 @@ import { ById, Id, Page, PageById, Text, Uuid } from './schema.ts'
 import { param } from './validated.ts'
 
 const NewContainer = v.strictObject({
-  uuid: v.exactOptional(Uuid),
+  uuid: v.exactOptional(v.nullable(Uuid)),
   description: v.exactOptional(Text),
   freezer_id: Id,
 })

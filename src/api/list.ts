@@ -6,10 +6,12 @@ type Read<Row> = (stretch: Stretch<Row>) => Promise<Row[]>
 
 type Chunk = { json: string; last: boolean }
 
-// The first page is small enough for rows of the greatest length; the others are measured by the one before, to come near
-// a size that costs little to send.
-const firstPageRows = 200
-const maxPageRows = 1_000
+// A page is to cost little memory and little time. How long rows are is only known when they are there (a site may have
+// 60,000 characters), so it begins with few, unless few are asked for, and grows while pages come out small.
+const firstPageRows = 25
+const askedAtOnceRows = 100
+const growth = 4
+const maxPageRows = 500
 const pageCharacters = 64 * 1024
 
 /**
@@ -34,7 +36,7 @@ export async function list<Row extends object>(
 async function* jsonChunks<Row extends object>(read: Read<Row>, offset: number, limit: number): AsyncGenerator<Chunk> {
   let after: Row | undefined
   let left = limit
-  let pageRows = firstPageRows
+  let pageRows = limit <= askedAtOnceRows ? limit : firstPageRows
   for (let last = false; !last; ) {
     const asked = Math.min(pageRows, left)
     const rows = await read({ after, offset: after ? 0 : offset, limit: asked })
@@ -44,7 +46,8 @@ async function* jsonChunks<Row extends object>(read: Read<Row>, offset: number, 
     const before = !after ? '[' : rows.length > 0 ? ',' : ''
     yield { json: before + json + (last ? ']' : ''), last }
     after = rows.at(-1)
-    pageRows = Math.min(maxPageRows, Math.max(1, Math.round((rows.length * pageCharacters) / json.length)))
+    const fitting = Math.round((rows.length * pageCharacters) / json.length)
+    pageRows = Math.max(1, Math.min(fitting, rows.length * growth, maxPageRows))
   }
 }
 

@@ -18,7 +18,8 @@ function fieldError(issue: v.BaseIssue<unknown>): FieldError {
   const field = v.getDotPath(issue) ?? ''
   // A strict object has two complaints of its own: about a key that it doesn't know, and about one that isn't there.
   if (issue.type === 'strict_object' && issue.path) {
-    return { field, message: issue.expected === 'never' ? 'is not a field here' : 'is needed' }
+    if (issue.expected !== 'never') return { field, message: 'is needed' }
+    return { field, message: field === 'id' ? 'is chosen in the path: POST /…/{id}' : 'is not a field here' }
   }
   return { field, message: issue.message }
 }

@@ -62,14 +62,18 @@ export async function createComputer(sql: Sql, computer: NewComputer): Promise<C
       from next, generate_series(-1, 30) as power
       order by power
     ), unused as (
-      select id
+      select id, power
       from candidate
       where not exists (select from computer where computer.id = candidate.id offset 0)
       order by power
       limit 1
     )
     insert into computer (id, name, mac, site_id)
-    select id, ${computer.name}, ${computer.mac ?? null}, ${computer.site_id}
+    select
+      case when power < 0 then id else setval('computer_id_seq'::text::regclass, id)::int end,
+      ${computer.name},
+      ${computer.mac ?? null},
+      ${computer.site_id}
     from unused
     on conflict (id) do nothing
     returning id, name, mac, site_id`
@@ -77,7 +81,8 @@ export async function createComputer(sql: Sql, computer: NewComputer): Promise<C
 }
 
 /**
- * Creates the computer with this id, or updates it; see upsertSite. Returns the stored row.
+ * Creates the computer with this id, or updates it; see upsertSite. Returns the stored row. The lock is for update, because
+ * the MAC address is a key: two that had both locked the row to share it would wait for each other to change it.
  * Throws PostgresError 23502 (column name or site_id) when there is no such computer and one of them is not given,
  * 23503 (computer_site_id_fkey) when there is no such site, 23505 (computer_mac_key) when another computer has the MAC.
  */
@@ -86,9 +91,9 @@ export async function upsertComputer(sql: Sql, id: number, computer: ComputerPat
     insert into computer (id, name, mac, site_id)
     values (
       ${id},
-      coalesce(${computer.name ?? null}, (select name from computer where id = ${id} for key share)),
+      coalesce(${computer.name ?? null}, (select name from computer where id = ${id} for update)),
       ${computer.mac ?? null},
-      coalesce(${computer.site_id ?? null}, (select site_id from computer where id = ${id} for key share))
+      coalesce(${computer.site_id ?? null}, (select site_id from computer where id = ${id} for update))
     )
     on conflict (id) do update set
       name = case when ${computer.name !== undefined} then excluded.name else computer.name end,

@@ -11,8 +11,8 @@ export type Container = {
 /** Fields to store: one that is left out keeps its value, null clears it. `uuid` in any notation that Postgres reads. */
 export type ContainerPatch = Partial<Omit<Container, 'id'>>
 
-/** Without a `uuid` it gets a random one. */
-export type NewContainer = ContainerPatch & Pick<Container, 'freezer_id'>
+/** Without a `uuid`, or with null, it gets a random one. */
+export type NewContainer = Omit<ContainerPatch, 'uuid'> & Pick<Container, 'freezer_id'> & { uuid?: string | null }
 
 /** Where a container is. */
 export type Location = {
@@ -89,7 +89,7 @@ export async function createContainer(sql: Sql, container: NewContainer): Promis
       from next, generate_series(-1, 30) as power
       order by power
     ), unused as (
-      select id
+      select id, power
       from candidate
       where not exists (select from container where container.id = candidate.id offset 0)
       order by power
@@ -97,7 +97,7 @@ export async function createContainer(sql: Sql, container: NewContainer): Promis
     )
     insert into container (id, uuid, description, freezer_id)
     select
-      id,
+      case when power < 0 then id else setval('container_id_seq'::text::regclass, id)::int end,
       coalesce(${container.uuid ?? null}, gen_random_uuid()),
       ${container.description ?? null},
       ${container.freezer_id}
@@ -108,7 +108,7 @@ export async function createContainer(sql: Sql, container: NewContainer): Promis
 }
 
 /**
- * Creates the container with this id, or updates it; see upsertSite. Returns the stored row.
+ * Creates the container with this id, or updates it; see upsertSite and upsertComputer. Returns the stored row.
  * Throws PostgresError 23502 (column freezer_id) when there is no such container and no freezer for it,
  * 23503 (container_freezer_id_fkey) when there is no such freezer, 23505 (container_uuid_key) when another has the UUID.
  */
@@ -119,7 +119,7 @@ export async function upsertContainer(sql: Sql, id: number, container: Container
       ${id},
       coalesce(${container.uuid ?? null}, gen_random_uuid()),
       ${container.description ?? null},
-      coalesce(${container.freezer_id ?? null}, (select freezer_id from container where id = ${id} for key share))
+      coalesce(${container.freezer_id ?? null}, (select freezer_id from container where id = ${id} for update))
     )
     on conflict (id) do update set
       uuid = case when ${container.uuid !== undefined} then excluded.uuid else container.uuid end,

@@ -59,14 +59,17 @@ export async function createFreezer(sql: Sql, freezer: NewFreezer): Promise<Free
       from next, generate_series(-1, 30) as power
       order by power
     ), unused as (
-      select id
+      select id, power
       from candidate
       where not exists (select from freezer where freezer.id = candidate.id offset 0)
       order by power
       limit 1
     )
     insert into freezer (id, name, site_id)
-    select id, ${freezer.name}, ${freezer.site_id}
+    select
+      case when power < 0 then id else setval('freezer_id_seq'::text::regclass, id)::int end,
+      ${freezer.name},
+      ${freezer.site_id}
     from unused
     on conflict (id) do nothing
     returning id, name, site_id`

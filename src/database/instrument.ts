@@ -12,19 +12,20 @@ export type Instrument = {
 /**
  * Computers and freezers as one list: by site, computers before freezers, then by id.
  *
- * Each half reads no more of its (site_id, id) index than the page can need. They go on after the last row: a computer,
- * and all freezers of its site are still to come; a freezer, and all computers of its site have been.
+ * Each half reads no more of its (site_id, id) index than the page can need, and the two are merged; only the rows of one
+ * site at a time are sorted. They go on after the last row: a computer, and all freezers of its site are still to come; a
+ * freezer, and all computers of its site have been.
  */
 export async function listInstruments(sql: Sql, { after, offset, limit }: Stretch<Instrument>): Promise<Instrument[]> {
   return await sql<Instrument[]>`
     select
       site_id,
-      (select name from site where site.id = site_id) as site_name,
-      computer_id,
-      freezer_id,
+      (select name from site where site.id = instrument.site_id) as site_name,
+      case kind when 0 then id end as computer_id,
+      case kind when 1 then id end as freezer_id,
       name
     from (
-      select site_id, id as computer_id, null::int as freezer_id, name
+      select site_id, 0 as kind, id, name
       from (
         select site_id, id, name
         from computer
@@ -33,7 +34,7 @@ export async function listInstruments(sql: Sql, { after, offset, limit }: Stretc
         limit ${offset + limit}
       ) as computer
       union all
-      select site_id, null::int as computer_id, id as freezer_id, name
+      select site_id, 1 as kind, id, name
       from (
         select site_id, id, name
         from freezer
@@ -41,11 +42,11 @@ export async function listInstruments(sql: Sql, { after, offset, limit }: Stretc
         order by site_id, id
         limit ${offset + limit}
       ) as freezer
-      order by site_id, computer_id nulls last, freezer_id
+      order by site_id, kind, id
       offset ${offset}
       limit ${limit}
     ) as instrument
-    order by site_id, computer_id nulls last, freezer_id`
+    order by site_id, kind, id`
 }
 
 /** Computers and freezers of a site as one list: computers before freezers, then by id. */
@@ -57,12 +58,12 @@ export async function listInstrumentsOfSite(
   return await sql<Instrument[]>`
     select
       site_id,
-      (select name from site where site.id = site_id) as site_name,
-      computer_id,
-      freezer_id,
+      (select name from site where site.id = instrument.site_id) as site_name,
+      case kind when 0 then id end as computer_id,
+      case kind when 1 then id end as freezer_id,
       name
     from (
-      select site_id, id as computer_id, null::int as freezer_id, name
+      select site_id, 0 as kind, id, name
       from (
         select site_id, id, name
         from computer
@@ -72,7 +73,7 @@ export async function listInstrumentsOfSite(
         limit ${offset + limit}
       ) as computer
       union all
-      select site_id, null::int as computer_id, id as freezer_id, name
+      select site_id, 1 as kind, id, name
       from (
         select site_id, id, name
         from freezer
@@ -81,9 +82,9 @@ export async function listInstrumentsOfSite(
         order by id
         limit ${offset + limit}
       ) as freezer
-      order by computer_id nulls last, freezer_id
+      order by kind, id
       offset ${offset}
       limit ${limit}
     ) as instrument
-    order by computer_id nulls last, freezer_id`
+    order by kind, id`
 }

@@ -78,7 +78,8 @@ export async function listSites(sql: Sql, { after, offset, limit }: Stretch<Site
 
 /**
  * Creates a site under the next id of the sequence that no row has. Where the next one is taken, it tries 1, 2, 4 …
- * 2 ** 30 further on, around the end: at most 32 look-ups in the index, however long the run of taken ids is. "offset 0"
+ * 2 ** 30 further on, around the end: at most 32 look-ups in the index, however long the run of taken ids is. The sequence
+ * goes on from there, so that an id that was given out and deleted does not come back before 2147483647. "offset 0"
  * keeps the planner from making them a join with the whole table. The sequence is looked up by name each time (::text): a
  * prepared plan may keep the number of one that create_tables.sql has dropped meanwhile, and would fail from then on.
  * Two such statements may come upon the same id; the one that comes late stores nothing and is run again.
@@ -92,7 +93,7 @@ export async function createSite(sql: Sql, site: NewSite): Promise<Site> {
       from next, generate_series(-1, 30) as power
       order by power
     ), unused as (
-      select id
+      select id, power
       from candidate
       where not exists (select from site where site.id = candidate.id offset 0)
       order by power
@@ -100,7 +101,7 @@ export async function createSite(sql: Sql, site: NewSite): Promise<Site> {
     )
     insert into site (id, name, contact, address, state_or_region, country, postcode_or_zip)
     select
-      id,
+      case when power < 0 then id else setval('site_id_seq'::text::regclass, id)::int end,
       ${site.name},
       ${site.contact ?? null},
       ${site.address ?? null},

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -10,6 +11,8 @@ export default defineConfig({
     // Node loads the sources itself, as it does in production. Threads, because `npm run coverage` learns nothing from
     // processes that are killed, as vitest does with its own.
     pool: 'threads',
+    // Much of the time is Postgres's. By itself vitest would leave a core for others, which is half of two.
+    maxWorkers: Math.min(4, Math.max(2, availableParallelism())),
     experimental: { viteModuleRunner: false, nodeLoader: false },
   },
 })

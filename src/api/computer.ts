@@ -1,16 +1,17 @@
 import { type Context, Hono } from 'hono'
 import * as v from 'valibot'
+import { batched, shared } from '../database/batch.ts'
 import {
   type Computer,
   createComputer,
   deleteComputer,
   listComputers,
   listComputersOfSite,
-  readComputer,
+  readComputers,
   upsertComputer,
 } from '../database/computer.ts'
-import type { Sql } from '../database/connect.ts'
-import { readSite } from '../database/site.ts'
+import type { Sql, Stretch } from '../database/connect.ts'
+import { readSites } from '../database/site.ts'
 import { created, deleted, found, missing, sameId } from './answer.ts'
 import { body } from './body.ts'
 import type { Env } from './env.ts'
@@ -28,17 +29,24 @@ const ComputerPatch = v.strictObject({
   site_id: v.exactOptional(Id),
 })
 
-export const computerRoutes = (sql: Sql) =>
-  new Hono<Env>()
-    .get('/computers', (c) => list<Computer>(c, (stretch) => listComputers(sql, stretch)))
-    .get('/computers/:offset/:limit', param(Page), (c) =>
-      list<Computer>(c, (stretch) => listComputers(sql, stretch), c.req.valid('param')),
-    )
-    .get('/site/:id/computers', param(ById), (c) => listOfSite(sql, c, c.req.valid('param')))
-    .get('/site/:id/computers/:offset/:limit', param(PageById), (c) => listOfSite(sql, c, c.req.valid('param')))
+export const computerRoutes = (sql: Sql) => {
+  const readComputer = batched((ids) => readComputers(sql, ids))
+  const readPage = shared((stretch: Stretch<Computer>) => listComputers(sql, stretch))
+  const readPageOfSite = shared((id: number, stretch: Stretch<Computer>) => listComputersOfSite(sql, id, stretch))
+  const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
+    list(c, (stretch: Stretch<Computer>) => readPageOfSite(id, stretch), {
+      ...page,
+      orMissing: async () => found((await readSites(sql, [id]))[0], 'site', id),
+    })
+
+  return new Hono<Env>()
+    .get('/computers', (c) => list(c, readPage))
+    .get('/computers/:offset/:limit', param(Page), (c) => list(c, readPage, c.req.valid('param')))
+    .get('/site/:id/computers', param(ById), (c) => listOfSite(c, c.req.valid('param')))
+    .get('/site/:id/computers/:offset/:limit', param(PageById), (c) => listOfSite(c, c.req.valid('param')))
     .get('/computer/:id', param(ById), async (c) => {
       const { id } = c.req.valid('param')
-      return c.json(found(await readComputer(sql, id), 'computer', id))
+      return c.json(found(await readComputer(id), 'computer', id))
     })
     .post('/computer', body(NewComputer), async (c) =>
       created(c, 'computer', await createComputer(sql, c.req.valid('json'))),
@@ -52,9 +60,4 @@ export const computerRoutes = (sql: Sql) =>
       if (!(await deleteComputer(sql, id))) throw missing('computer', id)
       return deleted(c, 'Computer', id)
     })
-
-const listOfSite = (sql: Sql, c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
-  list<Computer>(c, (stretch) => listComputersOfSite(sql, id, stretch), {
-    ...page,
-    orMissing: async () => found(await readSite(sql, id), 'site', id),
-  })
+}

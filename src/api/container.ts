@@ -1,17 +1,18 @@
 import { type Context, Hono } from 'hono'
 import * as v from 'valibot'
-import type { Sql } from '../database/connect.ts'
+import { batched, shared } from '../database/batch.ts'
+import type { Sql, Stretch } from '../database/connect.ts'
 import {
   type Container,
   createContainer,
   deleteContainer,
   listContainers,
   listContainersOfFreezer,
-  readContainer,
+  readContainers,
   readLocation,
   upsertContainer,
 } from '../database/container.ts'
-import { readFreezer } from '../database/freezer.ts'
+import { readFreezers } from '../database/freezer.ts'
 import { created, deleted, found, missing, sameId } from './answer.ts'
 import { body } from './body.ts'
 import type { Env } from './env.ts'
@@ -33,17 +34,26 @@ const ContainerPatch = v.strictObject({
   freezer_id: v.exactOptional(Id),
 })
 
-export const containerRoutes = (sql: Sql) =>
-  new Hono<Env>()
-    .get('/containers', (c) => list<Container>(c, (stretch) => listContainers(sql, stretch)))
-    .get('/containers/:offset/:limit', param(Page), (c) =>
-      list<Container>(c, (stretch) => listContainers(sql, stretch), c.req.valid('param')),
-    )
-    .get('/freezer/:id/containers', param(ById), (c) => listOfFreezer(sql, c, c.req.valid('param')))
-    .get('/freezer/:id/containers/:offset/:limit', param(PageById), (c) => listOfFreezer(sql, c, c.req.valid('param')))
+export const containerRoutes = (sql: Sql) => {
+  const readContainer = batched((ids) => readContainers(sql, ids))
+  const readPage = shared((stretch: Stretch<Container>) => listContainers(sql, stretch))
+  const readPageOfFreezer = shared((id: number, stretch: Stretch<Container>) =>
+    listContainersOfFreezer(sql, id, stretch),
+  )
+  const listOfFreezer = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
+    list(c, (stretch: Stretch<Container>) => readPageOfFreezer(id, stretch), {
+      ...page,
+      orMissing: async () => found((await readFreezers(sql, [id]))[0], 'freezer', id),
+    })
+
+  return new Hono<Env>()
+    .get('/containers', (c) => list(c, readPage))
+    .get('/containers/:offset/:limit', param(Page), (c) => list(c, readPage, c.req.valid('param')))
+    .get('/freezer/:id/containers', param(ById), (c) => listOfFreezer(c, c.req.valid('param')))
+    .get('/freezer/:id/containers/:offset/:limit', param(PageById), (c) => listOfFreezer(c, c.req.valid('param')))
     .get('/container/:id', param(ById), async (c) => {
       const { id } = c.req.valid('param')
-      return c.json(found(await readContainer(sql, id), 'container', id))
+      return c.json(found(await readContainer(id), 'container', id))
     })
     .get('/container/:id/location', param(ById), async (c) => {
       const { id } = c.req.valid('param')
@@ -61,9 +71,4 @@ export const containerRoutes = (sql: Sql) =>
       if (!(await deleteContainer(sql, id))) throw missing('container', id)
       return deleted(c, 'Container', id)
     })
-
-const listOfFreezer = (sql: Sql, c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
-  list<Container>(c, (stretch) => listContainersOfFreezer(sql, id, stretch), {
-    ...page,
-    orMissing: async () => found(await readFreezer(sql, id), 'freezer', id),
-  })
+}

@@ -1,16 +1,17 @@
 import { type Context, Hono } from 'hono'
 import * as v from 'valibot'
-import type { Sql } from '../database/connect.ts'
+import { batched, shared } from '../database/batch.ts'
+import type { Sql, Stretch } from '../database/connect.ts'
 import {
   createFreezer,
   deleteFreezer,
   type Freezer,
   listFreezers,
   listFreezersOfSite,
-  readFreezer,
+  readFreezers,
   upsertFreezer,
 } from '../database/freezer.ts'
-import { readSite } from '../database/site.ts'
+import { readSites } from '../database/site.ts'
 import { created, deleted, deleteOrCount, found, mustBeEmpty, sameId } from './answer.ts'
 import { body } from './body.ts'
 import type { Env } from './env.ts'
@@ -27,17 +28,24 @@ const FreezerPatch = v.strictObject({
   site_id: v.exactOptional(Id),
 })
 
-export const freezerRoutes = (sql: Sql) =>
-  new Hono<Env>()
-    .get('/freezers', (c) => list<Freezer>(c, (stretch) => listFreezers(sql, stretch)))
-    .get('/freezers/:offset/:limit', param(Page), (c) =>
-      list<Freezer>(c, (stretch) => listFreezers(sql, stretch), c.req.valid('param')),
-    )
-    .get('/site/:id/freezers', param(ById), (c) => listOfSite(sql, c, c.req.valid('param')))
-    .get('/site/:id/freezers/:offset/:limit', param(PageById), (c) => listOfSite(sql, c, c.req.valid('param')))
+export const freezerRoutes = (sql: Sql) => {
+  const readFreezer = batched((ids) => readFreezers(sql, ids))
+  const readPage = shared((stretch: Stretch<Freezer>) => listFreezers(sql, stretch))
+  const readPageOfSite = shared((id: number, stretch: Stretch<Freezer>) => listFreezersOfSite(sql, id, stretch))
+  const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
+    list(c, (stretch: Stretch<Freezer>) => readPageOfSite(id, stretch), {
+      ...page,
+      orMissing: async () => found((await readSites(sql, [id]))[0], 'site', id),
+    })
+
+  return new Hono<Env>()
+    .get('/freezers', (c) => list(c, readPage))
+    .get('/freezers/:offset/:limit', param(Page), (c) => list(c, readPage, c.req.valid('param')))
+    .get('/site/:id/freezers', param(ById), (c) => listOfSite(c, c.req.valid('param')))
+    .get('/site/:id/freezers/:offset/:limit', param(PageById), (c) => listOfSite(c, c.req.valid('param')))
     .get('/freezer/:id', param(ById), async (c) => {
       const { id } = c.req.valid('param')
-      return c.json(found(await readFreezer(sql, id), 'freezer', id))
+      return c.json(found(await readFreezer(id), 'freezer', id))
     })
     .post('/freezer', body(NewFreezer), async (c) =>
       created(c, 'freezer', await createFreezer(sql, c.req.valid('json'))),
@@ -51,9 +59,4 @@ export const freezerRoutes = (sql: Sql) =>
       mustBeEmpty('freezer', id, found(await deleteOrCount(() => deleteFreezer(sql, id)), 'freezer', id))
       return deleted(c, 'Freezer', id)
     })
-
-const listOfSite = (sql: Sql, c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
-  list<Freezer>(c, (stretch) => listFreezersOfSite(sql, id, stretch), {
-    ...page,
-    orMissing: async () => found(await readSite(sql, id), 'site', id),
-  })
+}

@@ -1,12 +1,13 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
-import type { Sql } from '../database/connect.ts'
+import { batched, shared } from '../database/batch.ts'
+import type { Sql, Stretch } from '../database/connect.ts'
 import {
   createSite,
   deleteSite,
   listSites,
-  readSite,
   readSiteOverview,
+  readSites,
   type Site,
   upsertSite,
 } from '../database/site.ts'
@@ -34,15 +35,16 @@ const SitePatch = v.strictObject({
   ...fields,
 })
 
-export const siteRoutes = (sql: Sql) =>
-  new Hono<Env>()
-    .get('/sites', (c) => list<Site>(c, (stretch) => listSites(sql, stretch)))
-    .get('/sites/:offset/:limit', param(Page), (c) =>
-      list<Site>(c, (stretch) => listSites(sql, stretch), c.req.valid('param')),
-    )
+export const siteRoutes = (sql: Sql) => {
+  const readSite = batched((ids) => readSites(sql, ids))
+  const readPage = shared((stretch: Stretch<Site>) => listSites(sql, stretch))
+
+  return new Hono<Env>()
+    .get('/sites', (c) => list(c, readPage))
+    .get('/sites/:offset/:limit', param(Page), (c) => list(c, readPage, c.req.valid('param')))
     .get('/site/:id', param(ById), async (c) => {
       const { id } = c.req.valid('param')
-      return c.json(found(await readSite(sql, id), 'site', id))
+      return c.json(found(await readSite(id), 'site', id))
     })
     .get('/site/:id/overview', param(ById), async (c) => {
       const { id } = c.req.valid('param')
@@ -58,3 +60,4 @@ export const siteRoutes = (sql: Sql) =>
       mustBeEmpty('site', id, found(await deleteOrCount(() => deleteSite(sql, id)), 'site', id))
       return deleted(c, 'Site', id)
     })
+}

@@ -13,12 +13,12 @@ export type ComputerPatch = Partial<Omit<Computer, 'id'>>
 
 export type NewComputer = ComputerPatch & Pick<Computer, 'name' | 'site_id'>
 
-export async function readComputer(sql: Sql, id: number): Promise<Computer | undefined> {
-  const [row] = await sql<Computer[]>`
+/** The computers with these ids that there are, in any order. */
+export async function readComputers(sql: Sql, ids: number[]): Promise<Computer[]> {
+  return await sql<Computer[]>`
     select id, name, mac, site_id
     from computer
-    where id = ${id}`
-  return row
+    where id = any(${ids})`
 }
 
 /** Computers by id. */

@@ -26,7 +26,7 @@ export function connect(url: string, { max = 10, statementTimeoutMs = 10_000 } =
     connect_timeout: 5,
     // The driver's own waits up to 20 s before it tries again, and every query waits with it.
     backoff: () => 0.1,
-    // Only needed for arrays as parameters, and it costs each new connection a question.
+    // Each new connection would ask for the types of arrays; the one that is used is below.
     fetch_types: false,
     connection: { application_name: 'lab-inventory', statement_timeout: statementTimeoutMs },
     transform: { undefined: null },
@@ -41,6 +41,8 @@ export function connect(url: string, { max = 10, statementTimeoutMs = 10_000 } =
         serialize: total(text),
         parse: (value: string) => value,
       },
+      // int4[]
+      integers: { to: 1007, from: [1007], serialize: total(integers), parse: (value: string) => value },
       boolean: { to: 16, from: [16], serialize: total(boolean), parse: (value: string) => value === 't' },
       json: { to: 114, from: [114, 3802], serialize: total(json), parse: (value: string) => JSON.parse(value) },
     },
@@ -93,6 +95,10 @@ function total(serialize: (value: unknown) => unknown) {
 function text(value: unknown) {
   if (value instanceof Date) return value.toISOString()
   return ['string', 'number', 'bigint', 'boolean'].includes(typeof value) ? String(value) : unsendable
+}
+
+function integers(value: unknown) {
+  return Array.isArray(value) && value.every(Number.isInteger) ? `{${value.join(',')}}` : text(value)
 }
 
 // What is neither true nor false is for Postgres to judge; the driver's own would call it false.

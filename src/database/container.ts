@@ -24,12 +24,12 @@ export type Location = {
   site_name: string
 }
 
-export async function readContainer(sql: Sql, id: number): Promise<Container | undefined> {
-  const [row] = await sql<Container[]>`
+/** The containers with these ids that there are, in any order. */
+export async function readContainers(sql: Sql, ids: number[]): Promise<Container[]> {
+  return await sql<Container[]>`
     select id, uuid, description, freezer_id
     from container
-    where id = ${id}`
-  return row
+    where id = any(${ids})`
 }
 
 export async function readLocation(sql: Sql, id: number): Promise<Location | undefined> {

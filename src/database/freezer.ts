@@ -11,12 +11,12 @@ export type FreezerPatch = Partial<Omit<Freezer, 'id'>>
 
 export type NewFreezer = Omit<Freezer, 'id'>
 
-export async function readFreezer(sql: Sql, id: number): Promise<Freezer | undefined> {
-  const [row] = await sql<Freezer[]>`
+/** The freezers with these ids that there are, in any order. */
+export async function readFreezers(sql: Sql, ids: number[]): Promise<Freezer[]> {
+  return await sql<Freezer[]>`
     select id, name, site_id
     from freezer
-    where id = ${id}`
-  return row
+    where id = any(${ids})`
 }
 
 /** Freezers by id. */

@@ -22,12 +22,12 @@ export type SiteOverview = {
   computers: { id: number; name: string; mac: string | null }[]
 }
 
-export async function readSite(sql: Sql, id: number): Promise<Site | undefined> {
-  const [row] = await sql<Site[]>`
+/** The sites with these ids that there are, in any order. */
+export async function readSites(sql: Sql, ids: number[]): Promise<Site[]> {
+  return await sql<Site[]>`
     select id, name, contact, address, state_or_region, country, postcode_or_zip
     from site
-    where id = ${id}`
-  return row
+    where id = any(${ids})`
 }
 
 export async function readSiteOverview(sql: Sql, id: number): Promise<SiteOverview | undefined> {

@@ -15,8 +15,12 @@ import { summaryRoutes } from './api/summary.ts'
 import type { Sql } from './database/connect.ts'
 import { fieldProblem, Problem, toProblem } from './errors.ts'
 
-/** All routes, and what holds for each of them. Nothing is opened or listened on here: tests call `app.request()`. */
-export function createApp({ sql, log }: { sql: Sql; log: Logger }) {
+/**
+ * All routes, and what holds for each of them. Nothing is opened or listened on here: tests call `app.request()`.
+ * `longSql` is a small pool by itself for all pages of a list after its first: however many lists are being streamed, the
+ * connections of `sql` stay free for requests that are answered at once.
+ */
+export function createApp({ sql, longSql = sql, log }: { sql: Sql; longSql?: Sql; log: Logger }) {
   const app = new Hono<Env>({ strict: false })
 
   app.use(requestId(), async (c, next) => {
@@ -83,11 +87,11 @@ export function createApp({ sql, log }: { sql: Sql; log: Logger }) {
   })
 
   return app
-    .route('/', siteRoutes(sql))
-    .route('/', freezerRoutes(sql))
-    .route('/', computerRoutes(sql))
-    .route('/', containerRoutes(sql))
-    .route('/', instrumentRoutes(sql))
+    .route('/', siteRoutes(sql, longSql))
+    .route('/', freezerRoutes(sql, longSql))
+    .route('/', computerRoutes(sql, longSql))
+    .route('/', containerRoutes(sql, longSql))
+    .route('/', instrumentRoutes(sql, longSql))
     .route('/', summaryRoutes(sql))
 }
 

@@ -1,4 +1,8 @@
+import { availableParallelism } from 'node:os'
 import * as v from 'valibot'
+
+/** Connections for long lists that each worker opens at most. */
+export const longPool = 2
 
 /** Every setting: an environment variable, what it is for, and what it is if it isn't set (without a default: needed). */
 const settings = {
@@ -22,9 +26,14 @@ const settings = {
     schema: number(0, 65535),
   },
   WEB_CONCURRENCY: {
-    help: 'Worker processes that answer requests; one that dies is replaced.',
+    help: 'Worker processes that answer requests, or "auto" for one each processor core; one that dies is replaced.',
     default: '1',
-    schema: number(1, 256),
+    schema: numberOrAuto(1, 256),
+  },
+  DATABASE_POOL: {
+    help: 'Connections for short queries that each worker opens at most (long lists have 2 more), or "auto" for up to 10, and 80 in all.',
+    default: 'auto',
+    schema: numberOrAuto(1, 1_000),
   },
   MIGRATE: {
     help: '"on" applies pending migrations at start, "off" leaves the database as it is.',
@@ -46,6 +55,7 @@ export type Config = Readonly<{
   host: string
   port: number
   workers: number
+  pool: number
   migrate: boolean
   logLevel: string
 }>
@@ -65,14 +75,18 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
     if (!result.success) errors.push(`${name} ${result.issues[0].message}. ${setting.help}`)
     return result.output as v.InferOutput<(typeof settings)[Name]['schema']>
   }
-  const config = Object.freeze({
-    databaseUrl: value('DATABASE_URL'),
-    host: value('HOST'),
-    port: value('PORT'),
-    workers: value('WEB_CONCURRENCY'),
-    migrate: value('MIGRATE') === 'on',
-    logLevel: value('LOG_LEVEL'),
-  })
+  // In the order of the settings, so that what is wrong is told in that order.
+  const databaseUrl = value('DATABASE_URL')
+  const host = value('HOST')
+  const port = value('PORT')
+  const concurrency = value('WEB_CONCURRENCY')
+  const workers = concurrency === 'auto' ? availableParallelism() : concurrency
+  const connections = value('DATABASE_POOL')
+  // Postgres takes 100 connections if nobody has told it otherwise; some are left to admins and to other programs.
+  const pool = connections === 'auto' ? Math.min(10, Math.max(1, Math.floor(80 / workers) - longPool)) : connections
+  const migrate = value('MIGRATE') === 'on'
+  const logLevel = value('LOG_LEVEL')
+  const config = Object.freeze({ databaseUrl, host, port, workers, pool, migrate, logLevel })
   return errors.length > 0 ? { errors } : { config }
 }
 
@@ -92,6 +106,10 @@ function isUrl(text: string) {
   } catch {
     return false
   }
+}
+
+function numberOrAuto(min: number, max: number) {
+  return v.union([v.literal('auto'), number(min, max)], `must be a whole number from ${min} to ${max}, or auto`)
 }
 
 function number(min: number, max: number) {

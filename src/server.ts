@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
+import { longPool } from './config.ts'
 import { connect } from './database/connect.ts'
 import { Problem } from './errors.ts'
 
@@ -12,11 +13,12 @@ const drainMs = 8_000
 
 /** Listens, and answers until it is told to stop. `stop` takes no new connections, lets requests finish, and resolves. */
 export async function serve(
-  { databaseUrl, host, port }: { databaseUrl: string; host: string; port: number },
+  { databaseUrl, host, port, pool = 10 }: { databaseUrl: string; host: string; port: number; pool?: number },
   log: Logger,
 ): Promise<{ url: string; stop: () => Promise<void> }> {
-  const sql = connect(databaseUrl)
-  const app = createApp({ sql, log })
+  const sql = connect(databaseUrl, { max: pool })
+  const longSql = connect(databaseUrl, { max: longPool })
+  const app = createApp({ sql, longSql, log })
   const listener = getRequestListener(app.fetch, { errorHandler: () => badRequest(log) })
   const inFlight = new Set<ServerResponse>()
   let draining = false
@@ -61,7 +63,7 @@ export async function serve(
     const timer = setTimeout(() => server.closeAllConnections(), drainMs)
     await closed
     clearTimeout(timer)
-    await sql.end({ timeout: 1 })
+    await Promise.all([sql.end({ timeout: 1 }), longSql.end({ timeout: 1 })])
   }
 
   const address = server.address() as AddressInfo

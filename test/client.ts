@@ -6,10 +6,10 @@ import type { Sql } from '../src/database/connect.ts'
 type Answer = { status: number; headers: Headers; text: string; json: any }
 
 /** The app on a database, without a socket between: each call is one request. `lines` is its log, a parsed line each. */
-export function testClient(sql: Sql) {
+export function testClient(sql: Sql, longSql = sql) {
   const lines: Record<string, unknown>[] = []
   const log = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) })
-  const app = createApp({ sql, log })
+  const app = createApp({ sql, longSql, log })
 
   async function request(method: string, path: string, init: RequestInit = {}): Promise<Answer> {
     const response = await app.request(path, { ...init, method })

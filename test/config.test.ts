@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { expect, test } from 'vitest'
 import { describeSettings, readConfig } from '../src/config.ts'
 import { startProgram } from './process.ts'
@@ -15,6 +16,7 @@ test('only DATABASE_URL is needed; the others have defaults', () => {
     host: '127.0.0.1',
     port: 5000,
     workers: 1,
+    pool: 10,
     migrate: true,
     logLevel: 'info',
   }
@@ -22,25 +24,63 @@ test('only DATABASE_URL is needed; the others have defaults', () => {
 })
 
 test('every setting is read from its variable', () => {
-  const env = { DATABASE_URL, HOST: '::', PORT: '0', WEB_CONCURRENCY: '16', MIGRATE: 'off', LOG_LEVEL: 'silent' }
-  const config = { databaseUrl: DATABASE_URL, host: '::', port: 0, workers: 16, migrate: false, logLevel: 'silent' }
+  const env = {
+    DATABASE_URL,
+    HOST: '::',
+    PORT: '0',
+    WEB_CONCURRENCY: '16',
+    DATABASE_POOL: '4',
+    MIGRATE: 'off',
+    LOG_LEVEL: 'silent',
+  }
+  const config = {
+    databaseUrl: DATABASE_URL,
+    host: '::',
+    port: 0,
+    workers: 16,
+    pool: 4,
+    migrate: false,
+    logLevel: 'silent',
+  }
   expect(readConfig(env)).toEqual({ config })
 })
 
+test('auto takes the cores, and connections that are not too many in all', () => {
+  const config = (env: Record<string, string>) => readConfig({ DATABASE_URL, ...env })
+  expect(config({ WEB_CONCURRENCY: 'auto' })).toMatchObject({ config: { workers: availableParallelism() } })
+  for (const [workers, pool] of [
+    [1, 10],
+    [6, 10],
+    [8, 8],
+    [20, 2],
+    [40, 1],
+  ]) {
+    expect(config({ WEB_CONCURRENCY: String(workers) })).toMatchObject({ config: { workers, pool } })
+  }
+})
+
 test('an empty variable is one that is not set', () => {
-  const empty = { HOST: '', PORT: '', WEB_CONCURRENCY: '', MIGRATE: '', LOG_LEVEL: '' }
+  const empty = { HOST: '', PORT: '', WEB_CONCURRENCY: '', DATABASE_POOL: '', MIGRATE: '', LOG_LEVEL: '' }
   expect(readConfig({ DATABASE_URL, ...empty })).toEqual(readConfig({ DATABASE_URL }))
   expect(errorsOf({ DATABASE_URL: '' })).toEqual([expect.stringMatching(/^DATABASE_URL is not set\./)])
 })
 
 test('every bad variable is reported at once, by its name', () => {
-  const env = { DATABASE_URL: 'db', PORT: '65536', WEB_CONCURRENCY: '0', MIGRATE: 'yes', LOG_LEVEL: 'loud' }
+  const env = {
+    DATABASE_URL: 'db',
+    PORT: '65536',
+    WEB_CONCURRENCY: '0',
+    DATABASE_POOL: '-1',
+    MIGRATE: 'yes',
+    LOG_LEVEL: 'loud',
+  }
   expect(errorsOf(env).map((error) => error.split(' ')[0])).toEqual(Object.keys(env))
 })
 
 test.each([
   ['PORT', ['-1', '5000.5', '1e3', '0x10', ' 80', '65536', 'http', '99999999999999999999']],
-  ['WEB_CONCURRENCY', ['0', '-2', '257', 'auto']],
+  ['WEB_CONCURRENCY', ['0', '-2', '257', 'all']],
+  ['DATABASE_POOL', ['0', '1001', 'all']],
   ['MIGRATE', ['ON', 'true', '1', 'constructor']],
   ['LOG_LEVEL', ['INFO', 'warning', '30']],
 ])('a bad %s is refused', (name, values) => {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
 import pino from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Sql } from '../src/database/connect.ts'
 import { serve } from '../src/server.ts'
 import { testClient } from './client.ts'
 import { testDatabase } from './database.ts'
@@ -72,17 +73,18 @@ describe('a list of many pages', () => {
     },
   )
 
+  test('every page but the first is read on the pool for long lists', async () => {
+    const [short, long] = [counted(sql), counted(sql)]
+    await testClient(short.counting, long.counting).get('/containers')
+    expect(short.statements).toEqual([25])
+    expect(long.statements.length).toBeGreaterThan(10)
+  })
+
   test('rows of the greatest length come in pages that fit into memory', async () => {
     const { sql } = await testDatabase()
     const long = '🧪'.repeat(10_000)
     await sql`insert into site (name, address, country) select ${long}, ${long}, ${long} from generate_series(1, 500)`
-    const statements: number[] = []
-    const counting = new Proxy(sql, {
-      apply: (target, self, args) => {
-        statements.push(Number(args.at(-1)))
-        return Reflect.apply(target, self, args)
-      },
-    })
+    const { counting, statements } = counted(sql)
     const answer = await testClient(counting).get('/sites')
     expect(answer.json.length).toBe(500)
     expect(answer.json[499].country).toBe(long)
@@ -91,6 +93,18 @@ describe('a list of many pages', () => {
     expect(Math.max(...statements.slice(1))).toBeLessThan(5)
   })
 })
+
+/** The database, and the limits that it has been asked with. */
+function counted(sql: Sql) {
+  const statements: number[] = []
+  const counting = new Proxy(sql, {
+    apply(target, self, args) {
+      statements.push(Number(args.at(-1)))
+      return Reflect.apply(target, self, args)
+    },
+  })
+  return { counting, statements }
+}
 
 describe('over a socket', () => {
   let server: Awaited<ReturnType<typeof serve>>

@@ -29,10 +29,12 @@ const ComputerPatch = v.strictObject({
   site_id: v.exactOptional(Id),
 })
 
-export const computerRoutes = (sql: Sql) => {
+export const computerRoutes = (sql: Sql, longSql: Sql) => {
   const readComputer = batched((ids) => readComputers(sql, ids))
-  const readPage = shared((stretch: Stretch<Computer>) => listComputers(sql, stretch))
-  const readPageOfSite = shared((id: number, stretch: Stretch<Computer>) => listComputersOfSite(sql, id, stretch))
+  const readPage = shared((stretch: Stretch<Computer>) => listComputers(stretch.after ? longSql : sql, stretch))
+  const readPageOfSite = shared((id: number, stretch: Stretch<Computer>) =>
+    listComputersOfSite(stretch.after ? longSql : sql, id, stretch),
+  )
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
     list(c, (stretch: Stretch<Computer>) => readPageOfSite(id, stretch), {
       ...page,

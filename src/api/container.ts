@@ -34,9 +34,9 @@ const ContainerPatch = v.strictObject({
   freezer_id: v.exactOptional(Id),
 })
 
-export const containerRoutes = (sql: Sql) => {
+export const containerRoutes = (sql: Sql, longSql: Sql) => {
   const readContainer = batched((ids) => readContainers(sql, ids))
-  const readPage = shared((stretch: Stretch<Container>) => listContainers(sql, stretch))
+  const readPage = shared((stretch: Stretch<Container>) => listContainers(stretch.after ? longSql : sql, stretch))
   const readPageOfFreezer = shared((id: number, stretch: Stretch<Container>) =>
     listContainersOfFreezer(sql, id, stretch),
   )

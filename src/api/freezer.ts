@@ -28,10 +28,12 @@ const FreezerPatch = v.strictObject({
   site_id: v.exactOptional(Id),
 })
 
-export const freezerRoutes = (sql: Sql) => {
+export const freezerRoutes = (sql: Sql, longSql: Sql) => {
   const readFreezer = batched((ids) => readFreezers(sql, ids))
-  const readPage = shared((stretch: Stretch<Freezer>) => listFreezers(sql, stretch))
-  const readPageOfSite = shared((id: number, stretch: Stretch<Freezer>) => listFreezersOfSite(sql, id, stretch))
+  const readPage = shared((stretch: Stretch<Freezer>) => listFreezers(stretch.after ? longSql : sql, stretch))
+  const readPageOfSite = shared((id: number, stretch: Stretch<Freezer>) =>
+    listFreezersOfSite(stretch.after ? longSql : sql, id, stretch),
+  )
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
     list(c, (stretch: Stretch<Freezer>) => readPageOfSite(id, stretch), {
       ...page,

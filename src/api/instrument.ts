@@ -9,9 +9,11 @@ import { list } from './list.ts'
 import { ById, Page, PageById } from './schema.ts'
 import { param } from './validated.ts'
 
-export const instrumentRoutes = (sql: Sql) => {
-  const readPage = shared((stretch: Stretch<Instrument>) => listInstruments(sql, stretch))
-  const readPageOfSite = shared((id: number, stretch: Stretch<Instrument>) => listInstrumentsOfSite(sql, id, stretch))
+export const instrumentRoutes = (sql: Sql, longSql: Sql) => {
+  const readPage = shared((stretch: Stretch<Instrument>) => listInstruments(stretch.after ? longSql : sql, stretch))
+  const readPageOfSite = shared((id: number, stretch: Stretch<Instrument>) =>
+    listInstrumentsOfSite(stretch.after ? longSql : sql, id, stretch),
+  )
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
     list(c, (stretch: Stretch<Instrument>) => readPageOfSite(id, stretch), {
       ...page,

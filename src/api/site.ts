@@ -35,9 +35,9 @@ const SitePatch = v.strictObject({
   ...fields,
 })
 
-export const siteRoutes = (sql: Sql) => {
+export const siteRoutes = (sql: Sql, longSql: Sql) => {
   const readSite = batched((ids) => readSites(sql, ids))
-  const readPage = shared((stretch: Stretch<Site>) => listSites(sql, stretch))
+  const readPage = shared((stretch: Stretch<Site>) => listSites(stretch.after ? longSql : sql, stretch))
 
   return new Hono<Env>()
     .get('/sites', (c) => list(c, readPage))

@@ -1,8 +1,10 @@
+import pino from 'pino'
 import { describe, expect, test } from 'vitest'
+import { serve } from '../src/server.ts'
 import { testClient } from './client.ts'
 import { testDatabase } from './database.ts'
 
-const { sql } = await testDatabase()
+const { sql, url } = await testDatabase()
 const client = testClient(sql)
 
 const post = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string>) =>
@@ -147,6 +149,21 @@ describe('size', () => {
     expect(answer.status).toBe(413)
     expect(answer.json.detail).toBe('The body must have at most 1048576 bytes.')
   })
+})
+
+test('over a socket, too, with and without a length', async ({ onTestFinished }) => {
+  const server = await serve({ databaseUrl: url, host: '127.0.0.1', port: 0 }, pino({ level: 'silent' }))
+  onTestFinished(server.stop)
+  const send = async (bytes: number, chunked: boolean) => {
+    const text = `{"name": "x"${' '.repeat(bytes - 13)}}`
+    const body = chunked ? new Blob([text]).stream() : text
+    const init = { method: 'POST', body, headers: { 'Content-Type': 'application/json' }, duplex: 'half' as const }
+    return (await fetch(`${server.url}/site/1`, init)).status
+  }
+  for (const chunked of [false, true]) {
+    expect(await send(1024 * 1024, chunked)).toBe(200)
+    expect(await send(1024 * 1024 + 1, chunked)).toBe(413)
+  }
 })
 
 describe('identifiers', () => {

@@ -38,7 +38,7 @@ export const containerRoutes = (sql: Sql, longSql: Sql) => {
   const readContainer = batched((ids) => readContainers(sql, ids))
   const readPage = shared((stretch: Stretch<Container>) => listContainers(stretch.after ? longSql : sql, stretch))
   const readPageOfFreezer = shared((id: number, stretch: Stretch<Container>) =>
-    listContainersOfFreezer(sql, id, stretch),
+    listContainersOfFreezer(stretch.after ? longSql : sql, id, stretch),
   )
   const listOfFreezer = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
     list(c, (stretch: Stretch<Container>) => readPageOfFreezer(id, stretch), {

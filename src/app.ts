@@ -1,10 +1,7 @@
 import { type Context, Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { methodNotAllowed } from 'hono/method-not-allowed'
-import { requestId } from 'hono/request-id'
 import { matchedRoutes, routePath } from 'hono/route'
 import type { Logger } from 'pino'
-import { maxBodyBytes } from './api/body.ts'
 import { computerRoutes } from './api/computer.ts'
 import { containerRoutes } from './api/container.ts'
 import type { Env } from './api/env.ts'
@@ -23,12 +20,16 @@ import { fieldProblem, Problem, toProblem } from './errors.ts'
 export function createApp({ sql, longSql = sql, log }: { sql: Sql; longSql?: Sql; log: Logger }) {
   const app = new Hono<Env>({ strict: false })
 
-  app.use(requestId(), async (c, next) => {
+  // One function for all requests, because each one more is a promise or two more for every request.
+  app.use(async (c, next) => {
     const start = performance.now()
     c.set('log', log)
+    nameRequest(c)
+    if (c.req.url.includes('?')) refuseUnknownParameters(c)
     await next()
+    if (!log.isLevelEnabled('info')) return
     log.info({
-      requestId: c.var.requestId,
+      requestId: c.get('requestId'),
       method: c.req.method,
       route: routePath(c, -1),
       status: c.res.status,
@@ -36,52 +37,28 @@ export function createApp({ sql, longSql = sql, log }: { sql: Sql; longSql?: Sql
     })
   })
 
-  app.use(
-    methodNotAllowed({
-      app,
-      onMethodNotAllowed(c, methods) {
-        const allow = { Allow: [...methods, 'OPTIONS'].join(', ') }
-        if (c.req.method === 'OPTIONS') return c.body(null, 204, allow)
-        const problem = new Problem('not_allowed', `${c.req.method} can't be done here; ${allow.Allow} can.`)
-        return answerProblem(c, problem, allow)
-      },
-    }),
-  )
-
-  const tooLarge = () => {
-    throw new Problem('too_large', `The body must have at most ${maxBodyBytes} bytes.`)
-  }
-  const limit = bodyLimit({ maxSize: maxBodyBytes, onError: tooLarge })
-  // The limit looks at the body, and then Hono's adapter makes a whole Request, which is half of the work of a small one. So
-  // only a body that doesn't say how long it is goes through it.
-  app.use(async (c, next) => {
-    const length = c.req.header('content-length')
-    if (c.req.method !== 'POST') return await next()
-    if (length === undefined || c.req.header('transfer-encoding') !== undefined) return await limit(c, next)
-    if (Number(length) > maxBodyBytes) tooLarge()
-    await next()
+  const otherMethods = methodNotAllowed({
+    app,
+    onMethodNotAllowed(c, methods) {
+      const allow = { Allow: [...methods, 'OPTIONS'].join(', ') }
+      if (c.req.method === 'OPTIONS') return c.body(null, 204, allow)
+      const problem = new Problem('not_allowed', `${c.req.method} can't be done here; ${allow.Allow} can.`)
+      return answerProblem(c, problem, allow)
+    },
   })
 
-  // A parameter that was ignored, a filter say, would give an answer that looks right and is not.
-  app.use(async (c, next) => {
-    const isRoute = matchedRoutes(c).some(({ method }) => method !== 'ALL')
-    const unknown = Object.keys(isRoute ? c.req.query() : {}).map((field) => ({
-      field,
-      message: 'is not a parameter here',
-    }))
-    if (unknown.length > 0) throw fieldProblem('invalid', unknown)
-    await next()
+  app.notFound(async (c) => {
+    await otherMethods(c, async () => {
+      c.res = answerProblem(
+        c,
+        new Problem(
+          'missing',
+          `There is nothing at ${c.req.path}. There are /sites, /freezers, /computers, /containers, /instruments and /summary.`,
+        ),
+      )
+    })
+    return c.res
   })
-
-  app.notFound((c) =>
-    answerProblem(
-      c,
-      new Problem(
-        'missing',
-        `There is nothing at ${c.req.path}. There are /sites, /freezers, /computers, /containers, /instruments and /summary.`,
-      ),
-    ),
-  )
 
   app.onError((error, c) => {
     const problem = toProblem(error)
@@ -98,6 +75,26 @@ export function createApp({ sql, longSql = sql, log }: { sql: Sql; longSql?: Sql
     .route('/', containerRoutes(sql, longSql))
     .route('/', instrumentRoutes(sql, longSql))
     .route('/', summaryRoutes(sql))
+}
+
+/** The client's own id for the request, if it is a sane one, or a new one; the answer has it too. */
+function nameRequest(c: Context<Env>) {
+  const sent = c.req.header('x-request-id')
+  const requestId = sent && /^[\w\-=]{1,255}$/.test(sent) ? sent : crypto.randomUUID()
+  c.set('requestId', requestId)
+  // Straight to Node where there is one: a header that Hono has to add makes a Headers object of those of the answer.
+  if (c.env?.outgoing) c.env.outgoing.setHeader('X-Request-Id', requestId)
+  else c.header('X-Request-Id', requestId)
+}
+
+/** A parameter that was ignored, a filter say, would give an answer that looks right and is not. */
+function refuseUnknownParameters(c: Context) {
+  const isRoute = matchedRoutes(c).some(({ method }) => method !== 'ALL')
+  const unknown = Object.keys(isRoute ? c.req.query() : {}).map((field) => ({
+    field,
+    message: 'is not a parameter here',
+  }))
+  if (unknown.length > 0) throw fieldProblem('invalid', unknown)
 }
 
 function answerProblem(c: Context, problem: Problem, headers: Record<string, string> = {}) {

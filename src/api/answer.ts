@@ -2,9 +2,14 @@ import type { Context } from 'hono'
 import { fieldProblem, Problem } from '../errors.ts'
 
 /** The row, or a Problem when there is none. */
-export function found<Row>(row: Row | undefined, what: string, id: number): Row {
-  if (row === undefined) throw missing(what, id)
+export function found<Row>(row: Row | null | undefined, what: string, id: number): Row {
+  if (row === null || row === undefined) throw missing(what, id)
   return row
+}
+
+/** Answers with JSON that Postgres has made. */
+export function sendJson(c: Context, json: string) {
+  return c.body(json, 200, { 'Content-Type': 'application/json' })
 }
 
 export function missing(what: string, id: number): Problem {

@@ -1,8 +1,7 @@
 import { type Context, Hono } from 'hono'
 import * as v from 'valibot'
-import { batched, shared } from '../database/batch.ts'
+import { batched } from '../database/batch.ts'
 import {
-  type Computer,
   createComputer,
   deleteComputer,
   listComputers,
@@ -10,12 +9,13 @@ import {
   readComputers,
   upsertComputer,
 } from '../database/computer.ts'
-import type { Sql, Stretch } from '../database/connect.ts'
+import type { Sql } from '../database/connect.ts'
+import type { Stretch } from '../database/page.ts'
 import { readSites } from '../database/site.ts'
-import { created, deleted, found, missing, sameId } from './answer.ts'
+import { created, deleted, found, missing, sameId, sendJson } from './answer.ts'
 import { body } from './body.ts'
 import type { Env } from './env.ts'
-import { list } from './list.ts'
+import { list, paged } from './list.ts'
 import { ById, Id, Mac, Name, Page, PageById } from './schema.ts'
 import { param } from './validated.ts'
 
@@ -30,13 +30,11 @@ const ComputerPatch = v.strictObject({
 })
 
 export const computerRoutes = (sql: Sql, longSql: Sql) => {
-  const readComputer = batched((ids) => readComputers(sql, ids))
-  const readPage = shared((stretch: Stretch<Computer>) => listComputers(stretch.after ? longSql : sql, stretch))
-  const readPageOfSite = shared((id: number, stretch: Stretch<Computer>) =>
-    listComputersOfSite(stretch.after ? longSql : sql, id, stretch),
-  )
+  const readComputer = batched((ids: number[]) => readComputers(sql, ids))
+  const readPage = paged(listComputers, sql, longSql)
+  const readPageOfSite = paged(listComputersOfSite, sql, longSql)
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
-    list(c, (stretch: Stretch<Computer>) => readPageOfSite(id, stretch), {
+    list(c, (stretch: Stretch<number>) => readPageOfSite({ ...stretch, siteId: id }), {
       ...page,
       orMissing: async () => found((await readSites(sql, [id]))[0], 'site', id),
     })
@@ -48,7 +46,7 @@ export const computerRoutes = (sql: Sql, longSql: Sql) => {
     .get('/site/:id/computers/:offset/:limit', param(PageById), (c) => listOfSite(c, c.req.valid('param')))
     .get('/computer/:id', param(ById), async (c) => {
       const { id } = c.req.valid('param')
-      return c.json(found(await readComputer(id), 'computer', id))
+      return sendJson(c, found(await readComputer(id), 'computer', id))
     })
     .post('/computer', body(NewComputer), async (c) =>
       created(c, 'computer', await createComputer(sql, c.req.valid('json'))),

@@ -1,22 +1,22 @@
 import { type Context, Hono } from 'hono'
 import * as v from 'valibot'
-import { batched, shared } from '../database/batch.ts'
-import type { Sql, Stretch } from '../database/connect.ts'
+import { batched } from '../database/batch.ts'
+import type { Sql } from '../database/connect.ts'
 import {
-  type Container,
   createContainer,
   deleteContainer,
   listContainers,
   listContainersOfFreezer,
   readContainers,
-  readLocation,
+  readLocations,
   upsertContainer,
 } from '../database/container.ts'
 import { readFreezers } from '../database/freezer.ts'
-import { created, deleted, found, missing, sameId } from './answer.ts'
+import type { Stretch } from '../database/page.ts'
+import { created, deleted, found, missing, sameId, sendJson } from './answer.ts'
 import { body } from './body.ts'
 import type { Env } from './env.ts'
-import { list } from './list.ts'
+import { list, paged } from './list.ts'
 import { ById, Id, Page, PageById, Text, Uuid } from './schema.ts'
 import { param } from './validated.ts'
 
@@ -35,13 +35,12 @@ const ContainerPatch = v.strictObject({
 })
 
 export const containerRoutes = (sql: Sql, longSql: Sql) => {
-  const readContainer = batched((ids) => readContainers(sql, ids))
-  const readPage = shared((stretch: Stretch<Container>) => listContainers(stretch.after ? longSql : sql, stretch))
-  const readPageOfFreezer = shared((id: number, stretch: Stretch<Container>) =>
-    listContainersOfFreezer(stretch.after ? longSql : sql, id, stretch),
-  )
+  const readContainer = batched((ids: number[]) => readContainers(sql, ids))
+  const readLocation = batched((ids: number[]) => readLocations(sql, ids))
+  const readPage = paged(listContainers, sql, longSql)
+  const readPageOfFreezer = paged(listContainersOfFreezer, sql, longSql)
   const listOfFreezer = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
-    list(c, (stretch: Stretch<Container>) => readPageOfFreezer(id, stretch), {
+    list(c, (stretch: Stretch<number>) => readPageOfFreezer({ ...stretch, freezerId: id }), {
       ...page,
       orMissing: async () => found((await readFreezers(sql, [id]))[0], 'freezer', id),
     })
@@ -53,11 +52,11 @@ export const containerRoutes = (sql: Sql, longSql: Sql) => {
     .get('/freezer/:id/containers/:offset/:limit', param(PageById), (c) => listOfFreezer(c, c.req.valid('param')))
     .get('/container/:id', param(ById), async (c) => {
       const { id } = c.req.valid('param')
-      return c.json(found(await readContainer(id), 'container', id))
+      return sendJson(c, found(await readContainer(id), 'container', id))
     })
     .get('/container/:id/location', param(ById), async (c) => {
       const { id } = c.req.valid('param')
-      return c.json(found(await readLocation(sql, id), 'container', id))
+      return sendJson(c, found(await readLocation(id), 'container', id))
     })
     .post('/container', body(NewContainer), async (c) =>
       created(c, 'container', await createContainer(sql, c.req.valid('json'))),

@@ -1,21 +1,21 @@
 import { type Context, Hono } from 'hono'
 import * as v from 'valibot'
-import { batched, shared } from '../database/batch.ts'
-import type { Sql, Stretch } from '../database/connect.ts'
+import { batched } from '../database/batch.ts'
+import type { Sql } from '../database/connect.ts'
 import {
   createFreezer,
   deleteFreezer,
-  type Freezer,
   listFreezers,
   listFreezersOfSite,
   readFreezers,
   upsertFreezer,
 } from '../database/freezer.ts'
+import type { Stretch } from '../database/page.ts'
 import { readSites } from '../database/site.ts'
-import { created, deleted, deleteOrCount, found, mustBeEmpty, sameId } from './answer.ts'
+import { created, deleted, deleteOrCount, found, mustBeEmpty, sameId, sendJson } from './answer.ts'
 import { body } from './body.ts'
 import type { Env } from './env.ts'
-import { list } from './list.ts'
+import { list, paged } from './list.ts'
 import { ById, Id, Name, Page, PageById } from './schema.ts'
 import { param } from './validated.ts'
 
@@ -29,13 +29,11 @@ const FreezerPatch = v.strictObject({
 })
 
 export const freezerRoutes = (sql: Sql, longSql: Sql) => {
-  const readFreezer = batched((ids) => readFreezers(sql, ids))
-  const readPage = shared((stretch: Stretch<Freezer>) => listFreezers(stretch.after ? longSql : sql, stretch))
-  const readPageOfSite = shared((id: number, stretch: Stretch<Freezer>) =>
-    listFreezersOfSite(stretch.after ? longSql : sql, id, stretch),
-  )
+  const readFreezer = batched((ids: number[]) => readFreezers(sql, ids))
+  const readPage = paged(listFreezers, sql, longSql)
+  const readPageOfSite = paged(listFreezersOfSite, sql, longSql)
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
-    list(c, (stretch: Stretch<Freezer>) => readPageOfSite(id, stretch), {
+    list(c, (stretch: Stretch<number>) => readPageOfSite({ ...stretch, siteId: id }), {
       ...page,
       orMissing: async () => found((await readSites(sql, [id]))[0], 'site', id),
     })
@@ -47,7 +45,7 @@ export const freezerRoutes = (sql: Sql, longSql: Sql) => {
     .get('/site/:id/freezers/:offset/:limit', param(PageById), (c) => listOfSite(c, c.req.valid('param')))
     .get('/freezer/:id', param(ById), async (c) => {
       const { id } = c.req.valid('param')
-      return c.json(found(await readFreezer(id), 'freezer', id))
+      return sendJson(c, found(await readFreezer(id), 'freezer', id))
     })
     .post('/freezer', body(NewFreezer), async (c) =>
       created(c, 'freezer', await createFreezer(sql, c.req.valid('json'))),

@@ -1,21 +1,19 @@
 import { type Context, Hono } from 'hono'
-import { shared } from '../database/batch.ts'
-import type { Sql, Stretch } from '../database/connect.ts'
-import { type Instrument, listInstruments, listInstrumentsOfSite } from '../database/instrument.ts'
+import type { Sql } from '../database/connect.ts'
+import { type InstrumentKey, listInstruments, listInstrumentsOfSite } from '../database/instrument.ts'
+import type { Stretch } from '../database/page.ts'
 import { readSites } from '../database/site.ts'
 import { found } from './answer.ts'
 import type { Env } from './env.ts'
-import { list } from './list.ts'
+import { list, paged } from './list.ts'
 import { ById, Page, PageById } from './schema.ts'
 import { param } from './validated.ts'
 
 export const instrumentRoutes = (sql: Sql, longSql: Sql) => {
-  const readPage = shared((stretch: Stretch<Instrument>) => listInstruments(stretch.after ? longSql : sql, stretch))
-  const readPageOfSite = shared((id: number, stretch: Stretch<Instrument>) =>
-    listInstrumentsOfSite(stretch.after ? longSql : sql, id, stretch),
-  )
+  const readPage = paged(listInstruments, sql, longSql)
+  const readPageOfSite = paged(listInstrumentsOfSite, sql, longSql)
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
-    list(c, (stretch: Stretch<Instrument>) => readPageOfSite(id, stretch), {
+    list(c, (stretch: Stretch<InstrumentKey>) => readPageOfSite({ ...stretch, siteId: id }), {
       ...page,
       orMissing: async () => found((await readSites(sql, [id]))[0], 'site', id),
     })

@@ -1,8 +1,9 @@
 import type { Context } from 'hono'
-import type { Stretch } from '../database/connect.ts'
+import { batched } from '../database/batch.ts'
+import type { Sql } from '../database/connect.ts'
+import type { Page, Stretch } from '../database/page.ts'
+import { sendJson } from './answer.ts'
 import type { Env } from './env.ts'
-
-type Read<Row> = (stretch: Stretch<Row>) => Promise<Row[]>
 
 type Chunk = { json: string; last: boolean }
 
@@ -21,33 +22,55 @@ const pageCharacters = 64 * 1024
  * stays the same however long the list is, and no connection is held while a client is slow or gone. When there are no
  * rows, `orMissing` is asked whether what they would belong to exists; it throws if not.
  */
-export async function list<Row extends object>(
+export async function list<Key>(
   c: Context<Env>,
-  read: Read<Row>,
+  read: (stretch: Stretch<Key>) => Promise<Page<Key>>,
   { offset = 0, limit = 0, orMissing }: { offset?: number; limit?: number; orMissing?: () => Promise<unknown> } = {},
 ): Promise<Response> {
   const chunks = jsonChunks(read, offset, limit || Number.POSITIVE_INFINITY)
   const { value: first } = await chunks.next()
-  if (first?.json === '[]') await orMissing?.()
-  const content = !first || first.last ? (first?.json ?? '[]') : ReadableStream.from(bytes(c, first, chunks))
-  return c.body(content, 200, { 'Content-Type': 'application/json' })
+  if (!first || first.json === '[]') await orMissing?.()
+  if (!first || first.last) return sendJson(c, first?.json ?? '[]')
+  return c.body(ReadableStream.from(bytes(c, first, chunks)), 200, { 'Content-Type': 'application/json' })
 }
 
-async function* jsonChunks<Row extends object>(read: Read<Row>, offset: number, limit: number): AsyncGenerator<Chunk> {
-  let after: Row | undefined
+/**
+ * How a list is read: first pages that are asked for at once share a query, and the pages after the first have the pool for
+ * long lists. A query is to take no longer than one long page, and to hold no more rows than that.
+ */
+export function paged<Asked extends Stretch<unknown>, Row>(
+  read: (sql: Sql, stretches: Asked[]) => Promise<Row[]>,
+  sql: Sql,
+  longSql: Sql,
+): (stretch: Asked) => Promise<Row> {
+  const readFirst = batched((stretches: Asked[]) => read(sql, stretches), {
+    key: JSON.stringify,
+    weight: ({ offset, limit }) => offset + 20 * limit,
+    most: 20 * maxPageRows,
+  })
+  const readNext = async (stretch: Asked) => (await read(longSql, [stretch]))[0] as Row
+  return (stretch) => (stretch.after === undefined ? readFirst(stretch) : readNext(stretch))
+}
+
+async function* jsonChunks<Key>(
+  read: (stretch: Stretch<Key>) => Promise<Page<Key>>,
+  offset: number,
+  limit: number,
+): AsyncGenerator<Chunk> {
+  let after: Key | undefined
   let left = limit
   let pageRows = limit <= askedAtOnceRows ? limit : firstPageRows
   for (let last = false; !last; ) {
     const asked = Math.min(pageRows, left)
-    const rows = await read({ after, offset: after ? 0 : offset, limit: asked })
-    left -= rows.length
-    last = rows.length < asked || left === 0
-    const json = JSON.stringify(rows).slice(1, -1)
-    const before = !after ? '[' : rows.length > 0 ? ',' : ''
+    const page = await read({ after, offset: after === undefined ? offset : 0, limit: asked })
+    left -= page.rows
+    last = page.rows < asked || left === 0
+    const json = page.json ?? ''
+    const before = after === undefined ? '[' : page.rows > 0 ? ',' : ''
     yield { json: before + json + (last ? ']' : ''), last }
-    after = rows.at(-1)
-    const fitting = Math.round((rows.length * pageCharacters) / json.length)
-    pageRows = Math.max(1, Math.min(fitting, rows.length * growth, maxPageRows))
+    after = page.last ?? after
+    const fitting = Math.round((page.rows * pageCharacters) / json.length)
+    pageRows = Math.max(1, Math.min(fitting, page.rows * growth, maxPageRows))
   }
 }
 
@@ -57,7 +80,7 @@ async function* bytes(c: Context<Env>, first: Chunk, rest: AsyncGenerator<Chunk>
     yield encoder.encode(first.json)
     for await (const { json } of rest) yield encoder.encode(json)
   } catch (error) {
-    c.var.log.error({ requestId: c.var.requestId, err: error }, 'a list broke off')
+    c.get('log').error({ requestId: c.get('requestId'), err: error }, 'a list broke off')
     // The status is sent, so the only way left to say that this is not all is to break the connection (RFC 9112, section 8).
     if (!c.env?.outgoing) throw error
     c.env.outgoing.destroy()

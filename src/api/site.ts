@@ -1,20 +1,12 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
-import { batched, shared } from '../database/batch.ts'
-import type { Sql, Stretch } from '../database/connect.ts'
-import {
-  createSite,
-  deleteSite,
-  listSites,
-  readSiteOverview,
-  readSites,
-  type Site,
-  upsertSite,
-} from '../database/site.ts'
-import { created, deleted, deleteOrCount, found, mustBeEmpty, sameId } from './answer.ts'
+import { batched } from '../database/batch.ts'
+import type { Sql } from '../database/connect.ts'
+import { createSite, deleteSite, listSites, readSiteOverview, readSites, upsertSite } from '../database/site.ts'
+import { created, deleted, deleteOrCount, found, mustBeEmpty, sameId, sendJson } from './answer.ts'
 import { body } from './body.ts'
 import type { Env } from './env.ts'
-import { list } from './list.ts'
+import { list, paged } from './list.ts'
 import { ById, Id, Name, Page, Text } from './schema.ts'
 import { param } from './validated.ts'
 
@@ -36,15 +28,15 @@ const SitePatch = v.strictObject({
 })
 
 export const siteRoutes = (sql: Sql, longSql: Sql) => {
-  const readSite = batched((ids) => readSites(sql, ids))
-  const readPage = shared((stretch: Stretch<Site>) => listSites(stretch.after ? longSql : sql, stretch))
+  const readSite = batched((ids: number[]) => readSites(sql, ids))
+  const readPage = paged(listSites, sql, longSql)
 
   return new Hono<Env>()
     .get('/sites', (c) => list(c, readPage))
     .get('/sites/:offset/:limit', param(Page), (c) => list(c, readPage, c.req.valid('param')))
     .get('/site/:id', param(ById), async (c) => {
       const { id } = c.req.valid('param')
-      return c.json(found(await readSite(id), 'site', id))
+      return sendJson(c, found(await readSite(id), 'site', id))
     })
     .get('/site/:id/overview', param(ById), async (c) => {
       const { id } = c.req.valid('param')

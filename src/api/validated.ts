@@ -1,4 +1,4 @@
-import { validator } from 'hono/validator'
+import type { MiddlewareHandler } from 'hono'
 import * as v from 'valibot'
 import { type FieldError, fieldProblem } from '../errors.ts'
 
@@ -10,8 +10,13 @@ export function validated<Schema extends v.GenericSchema>(schema: Schema, value:
 }
 
 /** Checks the variable parts of a path; `c.req.valid('param')` has them. */
-export function param<Schema extends v.GenericSchema>(schema: Schema) {
-  return validator('param', (value) => validated(schema, value))
+export function param<Schema extends v.GenericSchema>(
+  schema: Schema,
+): MiddlewareHandler<object, string, { in: { param: v.InferInput<Schema> }; out: { param: v.InferOutput<Schema> } }> {
+  return (c, next) => {
+    c.req.addValidatedData('param', validated(schema, c.req.param()) as object)
+    return next()
+  }
 }
 
 function fieldError(issue: v.BaseIssue<unknown>): FieldError {

@@ -1,56 +1,62 @@
-// Reads that share a round trip. Nothing is kept: the query that answers a call always begins after the call, so whoever has
-// seen the answer to a write reads what was written. A query that fails, fails its own callers only, and a call that finds
-// no other under way is sent at once.
+type Call<Asked, Answer> = PromiseWithResolvers<Answer> & { asked: Asked }
 
-/** Turns a read of many rows into one of a single row: calls that come while a query is under way are the next query. */
-export function batched<Row extends { id: number }>(
-  read: (ids: number[]) => Promise<Row[]>,
-): (id: number) => Promise<Row | undefined> {
-  let waiting = new Map<number, PromiseWithResolvers<Row | undefined>>()
-  let underWay = false
+/**
+ * Turns a read of many things at once, which answers in the order it is asked, into one of a single thing. A call is sent
+ * at once while fewer than `atOnce` queries are under way, so one that comes by itself waits for nothing; those that come
+ * while they are, share the next one. Calls with the same `key` are one, and a query takes as many as weigh `most` together,
+ * but at least one.
+ *
+ * Nothing is kept: the query that answers a call always begins after the call, so whoever has seen the answer to a write
+ * reads what was written. A query that fails, fails its own callers only.
+ */
+export function batched<Asked, Answer>(
+  read: (asked: Asked[]) => Promise<Answer[]>,
+  {
+    key = String,
+    weight = () => 1,
+    most = 1_000,
+    atOnce = 2,
+  }: {
+    key?: (asked: Asked) => string
+    weight?: (asked: Asked) => number
+    most?: number
+    atOnce?: number
+  } = {},
+): (asked: Asked) => Promise<Answer> {
+  const waiting = new Map<string, Call<Asked, Answer>>()
+  let underWay = 0
+
+  function take(): Call<Asked, Answer>[] {
+    const calls: Call<Asked, Answer>[] = []
+    let sum = 0
+    for (const [name, call] of waiting) {
+      sum += weight(call.asked)
+      if (calls.length > 0 && sum > most) break
+      waiting.delete(name)
+      calls.push(call)
+    }
+    return calls
+  }
 
   async function send() {
-    underWay = true
+    underWay++
     while (waiting.size > 0) {
-      const calls = waiting
-      waiting = new Map()
+      const calls = take()
       try {
-        const rows = new Map((await read([...calls.keys()])).map((row) => [row.id, row]))
-        for (const [id, call] of calls) call.resolve(rows.get(id))
+        const answers = await read(calls.map(({ asked }) => asked))
+        for (const [i, call] of calls.entries()) call.resolve(answers[i] as Answer)
       } catch (error) {
-        for (const call of calls.values()) call.reject(error)
+        for (const call of calls) call.reject(error)
       }
     }
-    underWay = false
+    underWay--
   }
 
-  return (id) => {
-    const call = waiting.get(id) ?? Promise.withResolvers<Row | undefined>()
-    waiting.set(id, call)
-    if (!underWay) send()
-    return call.promise
-  }
-}
-
-/** Calls with the same arguments (as JSON) that come while such a query is under way share the next one. */
-export function shared<Arguments extends unknown[], Result>(
-  read: (...args: Arguments) => Promise<Result>,
-): (...args: Arguments) => Promise<Result> {
-  const underWay = new Map<string, PromiseWithResolvers<Result> | undefined>()
-
-  async function send(key: string, args: Arguments, call: PromiseWithResolvers<Result>) {
-    for (let next: PromiseWithResolvers<Result> | undefined = call; next; next = underWay.get(key)) {
-      underWay.set(key, undefined)
-      await read(...args).then(next.resolve, next.reject)
-    }
-    underWay.delete(key)
-  }
-
-  return (...args) => {
-    const key = JSON.stringify(args)
-    const call = underWay.get(key) ?? Promise.withResolvers<Result>()
-    if (underWay.has(key)) underWay.set(key, call)
-    else send(key, args, call)
+  return (asked) => {
+    const name = key(asked)
+    const call = waiting.get(name) ?? { asked, ...Promise.withResolvers<Answer>() }
+    waiting.set(name, call)
+    if (underWay < atOnce) send()
     return call.promise
   }
 }

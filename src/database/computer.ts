@@ -1,4 +1,5 @@
-import type { Sql, Stretch } from './connect.ts'
+import type { Sql } from './connect.ts'
+import { columns, type Page, type Stretch } from './page.ts'
 
 export type Computer = {
   id: number
@@ -13,39 +14,77 @@ export type ComputerPatch = Partial<Omit<Computer, 'id'>>
 
 export type NewComputer = ComputerPatch & Pick<Computer, 'name' | 'site_id'>
 
-/** The computers with these ids that there are, in any order. */
-export async function readComputers(sql: Sql, ids: number[]): Promise<Computer[]> {
-  return await sql<Computer[]>`
-    select id, name, mac, site_id
-    from computer
-    where id = any(${ids})`
+/** The computers with these ids, in their order, as JSON; null where there is none. */
+export async function readComputers(sql: Sql, ids: number[]): Promise<(string | null)[]> {
+  const rows = await sql<{ json: string | null }[]>`
+    select row_to_json(computer)::text as json
+    from unnest(${ids}::int[]) with ordinality as asked (id, nr)
+    left join (
+      select id, name, mac, site_id
+      from computer
+    ) as computer using (id)
+    order by nr`
+  return rows.map(({ json }) => json)
 }
 
 /** Computers by id. */
-export async function listComputers(sql: Sql, { after, offset, limit }: Stretch<Computer>): Promise<Computer[]> {
-  return await sql<Computer[]>`
-    select id, name, mac, site_id
-    from computer
-    where id > ${after?.id ?? 0}
-    order by id
-    offset ${offset}
-    limit ${limit}`
+export async function listComputers(sql: Sql, stretches: Stretch<number>[]): Promise<Page<number>[]> {
+  const { afters, offsets, limits } = columns(stretches, 0)
+  return await sql<Page<number>[]>`
+    select page.json, page.rows, page.last
+    from unnest(${afters}::int[], ${offsets}::int[], ${limits}::int[])
+      with ordinality as stretch (after, skip, most, nr)
+    cross join lateral (
+      select string_agg(row_to_json(computer)::text, ',') as json, count(*)::int as rows, max(id) as last
+      from (
+        select id, name, mac, site_id
+        from computer
+        where id >= (
+          select id
+          from computer
+          where id > stretch.after
+          order by id
+          offset stretch.skip
+          limit 1
+        )
+        order by id
+        limit stretch.most
+      ) as computer
+    ) as page
+    order by nr`
 }
 
 /** Computers of a site, by id. */
 export async function listComputersOfSite(
   sql: Sql,
-  siteId: number,
-  { after, offset, limit }: Stretch<Computer>,
-): Promise<Computer[]> {
-  return await sql<Computer[]>`
-    select id, name, mac, site_id
-    from computer
-    where site_id = ${siteId}
-      and id > ${after?.id ?? 0}
-    order by id
-    offset ${offset}
-    limit ${limit}`
+  stretches: (Stretch<number> & { siteId: number })[],
+): Promise<Page<number>[]> {
+  const { afters, offsets, limits } = columns(stretches, 0)
+  return await sql<Page<number>[]>`
+    select page.json, page.rows, page.last
+    from unnest(
+      ${stretches.map(({ siteId }) => siteId)}::int[], ${afters}::int[], ${offsets}::int[], ${limits}::int[]
+    ) with ordinality as stretch (site_id, after, skip, most, nr)
+    cross join lateral (
+      select string_agg(row_to_json(computer)::text, ',') as json, count(*)::int as rows, max(id) as last
+      from (
+        select id, name, mac, site_id
+        from computer
+        where site_id = stretch.site_id
+          and id >= (
+            select id
+            from computer
+            where site_id = stretch.site_id
+              and id > stretch.after
+            order by id
+            offset stretch.skip
+            limit 1
+          )
+        order by id
+        limit stretch.most
+      ) as computer
+    ) as page
+    order by nr`
 }
 
 /**

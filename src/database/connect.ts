@@ -3,13 +3,6 @@ import postgres from 'postgres'
 /** What every database function takes first: a pool of connections. */
 export type Sql = postgres.Sql
 
-/** A stretch of a list: `limit` rows after the row `after` (from the start, if there is none), less the first `offset`. */
-export type Stretch<Row> = {
-  after: Row | undefined
-  offset: number
-  limit: number
-}
-
 /**
  * A pool of connections; the first query opens one. `statementTimeoutMs` is for Postgres to keep. What it works around
  * is known of postgres 3.4.9, and test/driver.test.ts has a test for each.
@@ -28,7 +21,15 @@ export function connect(url: string, { max = 10, statementTimeoutMs = 10_000 } =
     backoff: () => 0.1,
     // Each new connection would ask for the types of arrays; the one that is used is below.
     fetch_types: false,
-    connection: { application_name: 'lab-inventory', statement_timeout: statementTimeoutMs },
+    connection: {
+      application_name: 'lab-inventory',
+      statement_timeout: statementTimeoutMs,
+      // Each statement has one good plan, whatever the values (test/plan.test.ts): Postgres is not to look for it each time,
+      // as it else would for those with short arrays.
+      plan_cache_mode: 'force_generic_plan',
+      // Such a plan has to allow for pages of any length, and looks dear enough to be compiled, which takes longer than to run it.
+      jit: 'off',
+    },
     transform: { undefined: null },
     // Numbers are those in `select oid, typname from pg_type`.
     types: {

@@ -1,4 +1,5 @@
-import type { Sql, Stretch } from './connect.ts'
+import type { Sql } from './connect.ts'
+import { columns, type Page, type Stretch } from './page.ts'
 
 export type Container = {
   id: number
@@ -14,65 +15,98 @@ export type ContainerPatch = Partial<Omit<Container, 'id'>>
 /** Without a `uuid`, or with null, it gets a random one. */
 export type NewContainer = Omit<ContainerPatch, 'uuid'> & Pick<Container, 'freezer_id'> & { uuid?: string | null }
 
-/** Where a container is. */
-export type Location = {
-  container_id: number
-  uuid: string
-  freezer_id: number
-  freezer_name: string
-  site_id: number
-  site_name: string
+/** The containers with these ids, in their order, as JSON; null where there is none. */
+export async function readContainers(sql: Sql, ids: number[]): Promise<(string | null)[]> {
+  const rows = await sql<{ json: string | null }[]>`
+    select row_to_json(container)::text as json
+    from unnest(${ids}::int[]) with ordinality as asked (id, nr)
+    left join (
+      select id, uuid, description, freezer_id
+      from container
+    ) as container using (id)
+    order by nr`
+  return rows.map(({ json }) => json)
 }
 
-/** The containers with these ids that there are, in any order. */
-export async function readContainers(sql: Sql, ids: number[]): Promise<Container[]> {
-  return await sql<Container[]>`
-    select id, uuid, description, freezer_id
-    from container
-    where id = any(${ids})`
-}
-
-export async function readLocation(sql: Sql, id: number): Promise<Location | undefined> {
-  const [row] = await sql<Location[]>`
-    select
-      container.id as container_id,
-      container.uuid,
-      container.freezer_id,
-      freezer.name as freezer_name,
-      freezer.site_id,
-      site.name as site_name
-    from container
-    join freezer on freezer.id = container.freezer_id
-    join site on site.id = freezer.site_id
-    where container.id = ${id}`
-  return row
+/** Where the containers with these ids are, in their order, as JSON; null where there is no such container. */
+export async function readLocations(sql: Sql, ids: number[]): Promise<(string | null)[]> {
+  const rows = await sql<{ json: string | null }[]>`
+    select row_to_json(location)::text as json
+    from unnest(${ids}::int[]) with ordinality as asked (container_id, nr)
+    left join (
+      select
+        container.id as container_id,
+        container.uuid,
+        container.freezer_id,
+        freezer.name as freezer_name,
+        freezer.site_id,
+        site.name as site_name
+      from container
+      join freezer on freezer.id = container.freezer_id
+      join site on site.id = freezer.site_id
+    ) as location using (container_id)
+    order by nr`
+  return rows.map(({ json }) => json)
 }
 
 /** Containers by id. */
-export async function listContainers(sql: Sql, { after, offset, limit }: Stretch<Container>): Promise<Container[]> {
-  return await sql<Container[]>`
-    select id, uuid, description, freezer_id
-    from container
-    where id > ${after?.id ?? 0}
-    order by id
-    offset ${offset}
-    limit ${limit}`
+export async function listContainers(sql: Sql, stretches: Stretch<number>[]): Promise<Page<number>[]> {
+  const { afters, offsets, limits } = columns(stretches, 0)
+  return await sql<Page<number>[]>`
+    select page.json, page.rows, page.last
+    from unnest(${afters}::int[], ${offsets}::int[], ${limits}::int[])
+      with ordinality as stretch (after, skip, most, nr)
+    cross join lateral (
+      select string_agg(row_to_json(container)::text, ',') as json, count(*)::int as rows, max(id) as last
+      from (
+        select id, uuid, description, freezer_id
+        from container
+        where id >= (
+          select id
+          from container
+          where id > stretch.after
+          order by id
+          offset stretch.skip
+          limit 1
+        )
+        order by id
+        limit stretch.most
+      ) as container
+    ) as page
+    order by nr`
 }
 
 /** Containers in a freezer, by id. */
 export async function listContainersOfFreezer(
   sql: Sql,
-  freezerId: number,
-  { after, offset, limit }: Stretch<Container>,
-): Promise<Container[]> {
-  return await sql<Container[]>`
-    select id, uuid, description, freezer_id
-    from container
-    where freezer_id = ${freezerId}
-      and id > ${after?.id ?? 0}
-    order by id
-    offset ${offset}
-    limit ${limit}`
+  stretches: (Stretch<number> & { freezerId: number })[],
+): Promise<Page<number>[]> {
+  const { afters, offsets, limits } = columns(stretches, 0)
+  return await sql<Page<number>[]>`
+    select page.json, page.rows, page.last
+    from unnest(
+      ${stretches.map(({ freezerId }) => freezerId)}::int[], ${afters}::int[], ${offsets}::int[], ${limits}::int[]
+    ) with ordinality as stretch (freezer_id, after, skip, most, nr)
+    cross join lateral (
+      select string_agg(row_to_json(container)::text, ',') as json, count(*)::int as rows, max(id) as last
+      from (
+        select id, uuid, description, freezer_id
+        from container
+        where freezer_id = stretch.freezer_id
+          and id >= (
+            select id
+            from container
+            where freezer_id = stretch.freezer_id
+              and id > stretch.after
+            order by id
+            offset stretch.skip
+            limit 1
+          )
+        order by id
+        limit stretch.most
+      ) as container
+    ) as page
+    order by nr`
 }
 
 /**

@@ -1,4 +1,5 @@
-import type { Sql, Stretch } from './connect.ts'
+import type { Sql } from './connect.ts'
+import { columns, type Page, type Stretch } from './page.ts'
 
 export type Freezer = {
   id: number
@@ -11,39 +12,77 @@ export type FreezerPatch = Partial<Omit<Freezer, 'id'>>
 
 export type NewFreezer = Omit<Freezer, 'id'>
 
-/** The freezers with these ids that there are, in any order. */
-export async function readFreezers(sql: Sql, ids: number[]): Promise<Freezer[]> {
-  return await sql<Freezer[]>`
-    select id, name, site_id
-    from freezer
-    where id = any(${ids})`
+/** The freezers with these ids, in their order, as JSON; null where there is none. */
+export async function readFreezers(sql: Sql, ids: number[]): Promise<(string | null)[]> {
+  const rows = await sql<{ json: string | null }[]>`
+    select row_to_json(freezer)::text as json
+    from unnest(${ids}::int[]) with ordinality as asked (id, nr)
+    left join (
+      select id, name, site_id
+      from freezer
+    ) as freezer using (id)
+    order by nr`
+  return rows.map(({ json }) => json)
 }
 
 /** Freezers by id. */
-export async function listFreezers(sql: Sql, { after, offset, limit }: Stretch<Freezer>): Promise<Freezer[]> {
-  return await sql<Freezer[]>`
-    select id, name, site_id
-    from freezer
-    where id > ${after?.id ?? 0}
-    order by id
-    offset ${offset}
-    limit ${limit}`
+export async function listFreezers(sql: Sql, stretches: Stretch<number>[]): Promise<Page<number>[]> {
+  const { afters, offsets, limits } = columns(stretches, 0)
+  return await sql<Page<number>[]>`
+    select page.json, page.rows, page.last
+    from unnest(${afters}::int[], ${offsets}::int[], ${limits}::int[])
+      with ordinality as stretch (after, skip, most, nr)
+    cross join lateral (
+      select string_agg(row_to_json(freezer)::text, ',') as json, count(*)::int as rows, max(id) as last
+      from (
+        select id, name, site_id
+        from freezer
+        where id >= (
+          select id
+          from freezer
+          where id > stretch.after
+          order by id
+          offset stretch.skip
+          limit 1
+        )
+        order by id
+        limit stretch.most
+      ) as freezer
+    ) as page
+    order by nr`
 }
 
 /** Freezers of a site, by id. */
 export async function listFreezersOfSite(
   sql: Sql,
-  siteId: number,
-  { after, offset, limit }: Stretch<Freezer>,
-): Promise<Freezer[]> {
-  return await sql<Freezer[]>`
-    select id, name, site_id
-    from freezer
-    where site_id = ${siteId}
-      and id > ${after?.id ?? 0}
-    order by id
-    offset ${offset}
-    limit ${limit}`
+  stretches: (Stretch<number> & { siteId: number })[],
+): Promise<Page<number>[]> {
+  const { afters, offsets, limits } = columns(stretches, 0)
+  return await sql<Page<number>[]>`
+    select page.json, page.rows, page.last
+    from unnest(
+      ${stretches.map(({ siteId }) => siteId)}::int[], ${afters}::int[], ${offsets}::int[], ${limits}::int[]
+    ) with ordinality as stretch (site_id, after, skip, most, nr)
+    cross join lateral (
+      select string_agg(row_to_json(freezer)::text, ',') as json, count(*)::int as rows, max(id) as last
+      from (
+        select id, name, site_id
+        from freezer
+        where site_id = stretch.site_id
+          and id >= (
+            select id
+            from freezer
+            where site_id = stretch.site_id
+              and id > stretch.after
+            order by id
+            offset stretch.skip
+            limit 1
+          )
+        order by id
+        limit stretch.most
+      ) as freezer
+    ) as page
+    order by nr`
 }
 
 /**

@@ -1,4 +1,5 @@
-import type { Sql, Stretch } from './connect.ts'
+import type { Sql } from './connect.ts'
+import { columns, type Page, type Stretch } from './page.ts'
 
 export type Site = {
   id: number
@@ -22,12 +23,17 @@ export type SiteOverview = {
   computers: { id: number; name: string; mac: string | null }[]
 }
 
-/** The sites with these ids that there are, in any order. */
-export async function readSites(sql: Sql, ids: number[]): Promise<Site[]> {
-  return await sql<Site[]>`
-    select id, name, contact, address, state_or_region, country, postcode_or_zip
-    from site
-    where id = any(${ids})`
+/** The sites with these ids, in their order, as JSON; null where there is none. */
+export async function readSites(sql: Sql, ids: number[]): Promise<(string | null)[]> {
+  const rows = await sql<{ json: string | null }[]>`
+    select row_to_json(site)::text as json
+    from unnest(${ids}::int[]) with ordinality as asked (id, nr)
+    left join (
+      select id, name, contact, address, state_or_region, country, postcode_or_zip
+      from site
+    ) as site using (id)
+    order by nr`
+  return rows.map(({ json }) => json)
 }
 
 export async function readSiteOverview(sql: Sql, id: number): Promise<SiteOverview | undefined> {
@@ -66,14 +72,30 @@ export async function readSiteOverview(sql: Sql, id: number): Promise<SiteOvervi
 }
 
 /** Sites by id. */
-export async function listSites(sql: Sql, { after, offset, limit }: Stretch<Site>): Promise<Site[]> {
-  return await sql<Site[]>`
-    select id, name, contact, address, state_or_region, country, postcode_or_zip
-    from site
-    where id > ${after?.id ?? 0}
-    order by id
-    offset ${offset}
-    limit ${limit}`
+export async function listSites(sql: Sql, stretches: Stretch<number>[]): Promise<Page<number>[]> {
+  const { afters, offsets, limits } = columns(stretches, 0)
+  return await sql<Page<number>[]>`
+    select page.json, page.rows, page.last
+    from unnest(${afters}::int[], ${offsets}::int[], ${limits}::int[])
+      with ordinality as stretch (after, skip, most, nr)
+    cross join lateral (
+      select string_agg(row_to_json(site)::text, ',') as json, count(*)::int as rows, max(id) as last
+      from (
+        select id, name, contact, address, state_or_region, country, postcode_or_zip
+        from site
+        where id >= (
+          select id
+          from site
+          where id > stretch.after
+          order by id
+          offset stretch.skip
+          limit 1
+        )
+        order by id
+        limit stretch.most
+      ) as site
+    ) as page
+    order by nr`
 }
 
 /**

@@ -76,6 +76,9 @@ function decode(bytes: ArrayBuffer): string {
 function fromJson(text: string): unknown {
   if (depth(text) > maxDepth) throw new Problem('invalid', `The JSON must not nest deeper than ${maxDepth}.`)
   try {
+    const value: unknown = JSON.parse(text)
+    // Most have none, and this takes three times as long.
+    if (!Object.values(value ?? {}).some((field) => typeof field === 'number')) return value
     return JSON.parse(text, (_key, value, context) => (typeof value === 'number' ? context.source : value))
   } catch {
     throw new Problem('invalid', wanted)

@@ -14,15 +14,17 @@ export type ComputerPatch = Partial<Omit<Computer, 'id'>>
 
 export type NewComputer = ComputerPatch & Pick<Computer, 'name' | 'site_id'>
 
-/** The computers with these ids, in their order, as JSON; null where there is none. */
+/** The computers with these ids, in their order, as JSON; null where there is none. See readSites. */
 export async function readComputers(sql: Sql, ids: number[]): Promise<(string | null)[]> {
   const rows = await sql<{ json: string | null }[]>`
     select row_to_json(computer)::text as json
-    from unnest(${ids}::int[]) with ordinality as asked (id, nr)
-    left join (
+    from unnest((select ${ids}::int[])) with ordinality as asked (id, nr)
+    left join lateral (
       select id, name, mac, site_id
       from computer
-    ) as computer using (id)
+      where computer.id = asked.id
+      limit 1
+    ) as computer on true
     order by nr`
   return rows.map(({ json }) => json)
 }
@@ -32,7 +34,7 @@ export async function listComputers(sql: Sql, stretches: Stretch<number>[]): Pro
   const { afters, offsets, limits } = columns(stretches, 0)
   return await sql<Page<number>[]>`
     select page.json, page.rows, page.last
-    from unnest(${afters}::int[], ${offsets}::int[], ${limits}::int[])
+    from unnest((select ${afters}::int[]), (select ${offsets}::int[]), (select ${limits}::int[]))
       with ordinality as stretch (after, skip, most, nr)
     cross join lateral (
       select string_agg(row_to_json(computer)::text, ',') as json, count(*)::int as rows, max(id) as last
@@ -63,7 +65,10 @@ export async function listComputersOfSite(
   return await sql<Page<number>[]>`
     select page.json, page.rows, page.last
     from unnest(
-      ${stretches.map(({ siteId }) => siteId)}::int[], ${afters}::int[], ${offsets}::int[], ${limits}::int[]
+      (select ${stretches.map(({ siteId }) => siteId)}::int[]),
+      (select ${afters}::int[]),
+      (select ${offsets}::int[]),
+      (select ${limits}::int[])
     ) with ordinality as stretch (site_id, after, skip, most, nr)
     cross join lateral (
       select string_agg(row_to_json(computer)::text, ',') as json, count(*)::int as rows, max(id) as last

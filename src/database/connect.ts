@@ -24,10 +24,7 @@ export function connect(url: string, { max = 10, statementTimeoutMs = 10_000 } =
     connection: {
       application_name: 'lab-inventory',
       statement_timeout: statementTimeoutMs,
-      // Each statement has one good plan, whatever the values (test/plan.test.ts): Postgres is not to look for it each time,
-      // as it else would for those with short arrays.
-      plan_cache_mode: 'force_generic_plan',
-      // Such a plan has to allow for pages of any length, and looks dear enough to be compiled, which takes longer than to run it.
+      // A plan has to allow for pages of any length, and looks dear enough to be compiled, which takes longer than to run it.
       jit: 'off',
     },
     transform: { undefined: null },

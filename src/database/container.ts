@@ -15,15 +15,17 @@ export type ContainerPatch = Partial<Omit<Container, 'id'>>
 /** Without a `uuid`, or with null, it gets a random one. */
 export type NewContainer = Omit<ContainerPatch, 'uuid'> & Pick<Container, 'freezer_id'> & { uuid?: string | null }
 
-/** The containers with these ids, in their order, as JSON; null where there is none. */
+/** The containers with these ids, in their order, as JSON; null where there is none. See readSites. */
 export async function readContainers(sql: Sql, ids: number[]): Promise<(string | null)[]> {
   const rows = await sql<{ json: string | null }[]>`
     select row_to_json(container)::text as json
-    from unnest(${ids}::int[]) with ordinality as asked (id, nr)
-    left join (
+    from unnest((select ${ids}::int[])) with ordinality as asked (id, nr)
+    left join lateral (
       select id, uuid, description, freezer_id
       from container
-    ) as container using (id)
+      where container.id = asked.id
+      limit 1
+    ) as container on true
     order by nr`
   return rows.map(({ json }) => json)
 }
@@ -32,8 +34,8 @@ export async function readContainers(sql: Sql, ids: number[]): Promise<(string |
 export async function readLocations(sql: Sql, ids: number[]): Promise<(string | null)[]> {
   const rows = await sql<{ json: string | null }[]>`
     select row_to_json(location)::text as json
-    from unnest(${ids}::int[]) with ordinality as asked (container_id, nr)
-    left join (
+    from unnest((select ${ids}::int[])) with ordinality as asked (id, nr)
+    left join lateral (
       select
         container.id as container_id,
         container.uuid,
@@ -44,7 +46,9 @@ export async function readLocations(sql: Sql, ids: number[]): Promise<(string | 
       from container
       join freezer on freezer.id = container.freezer_id
       join site on site.id = freezer.site_id
-    ) as location using (container_id)
+      where container.id = asked.id
+      limit 1
+    ) as location on true
     order by nr`
   return rows.map(({ json }) => json)
 }
@@ -54,7 +58,7 @@ export async function listContainers(sql: Sql, stretches: Stretch<number>[]): Pr
   const { afters, offsets, limits } = columns(stretches, 0)
   return await sql<Page<number>[]>`
     select page.json, page.rows, page.last
-    from unnest(${afters}::int[], ${offsets}::int[], ${limits}::int[])
+    from unnest((select ${afters}::int[]), (select ${offsets}::int[]), (select ${limits}::int[]))
       with ordinality as stretch (after, skip, most, nr)
     cross join lateral (
       select string_agg(row_to_json(container)::text, ',') as json, count(*)::int as rows, max(id) as last
@@ -85,7 +89,10 @@ export async function listContainersOfFreezer(
   return await sql<Page<number>[]>`
     select page.json, page.rows, page.last
     from unnest(
-      ${stretches.map(({ freezerId }) => freezerId)}::int[], ${afters}::int[], ${offsets}::int[], ${limits}::int[]
+      (select ${stretches.map(({ freezerId }) => freezerId)}::int[]),
+      (select ${afters}::int[]),
+      (select ${offsets}::int[]),
+      (select ${limits}::int[])
     ) with ordinality as stretch (freezer_id, after, skip, most, nr)
     cross join lateral (
       select string_agg(row_to_json(container)::text, ',') as json, count(*)::int as rows, max(id) as last

@@ -12,15 +12,17 @@ export type FreezerPatch = Partial<Omit<Freezer, 'id'>>
 
 export type NewFreezer = Omit<Freezer, 'id'>
 
-/** The freezers with these ids, in their order, as JSON; null where there is none. */
+/** The freezers with these ids, in their order, as JSON; null where there is none. See readSites. */
 export async function readFreezers(sql: Sql, ids: number[]): Promise<(string | null)[]> {
   const rows = await sql<{ json: string | null }[]>`
     select row_to_json(freezer)::text as json
-    from unnest(${ids}::int[]) with ordinality as asked (id, nr)
-    left join (
+    from unnest((select ${ids}::int[])) with ordinality as asked (id, nr)
+    left join lateral (
       select id, name, site_id
       from freezer
-    ) as freezer using (id)
+      where freezer.id = asked.id
+      limit 1
+    ) as freezer on true
     order by nr`
   return rows.map(({ json }) => json)
 }
@@ -30,7 +32,7 @@ export async function listFreezers(sql: Sql, stretches: Stretch<number>[]): Prom
   const { afters, offsets, limits } = columns(stretches, 0)
   return await sql<Page<number>[]>`
     select page.json, page.rows, page.last
-    from unnest(${afters}::int[], ${offsets}::int[], ${limits}::int[])
+    from unnest((select ${afters}::int[]), (select ${offsets}::int[]), (select ${limits}::int[]))
       with ordinality as stretch (after, skip, most, nr)
     cross join lateral (
       select string_agg(row_to_json(freezer)::text, ',') as json, count(*)::int as rows, max(id) as last
@@ -61,7 +63,10 @@ export async function listFreezersOfSite(
   return await sql<Page<number>[]>`
     select page.json, page.rows, page.last
     from unnest(
-      ${stretches.map(({ siteId }) => siteId)}::int[], ${afters}::int[], ${offsets}::int[], ${limits}::int[]
+      (select ${stretches.map(({ siteId }) => siteId)}::int[]),
+      (select ${afters}::int[]),
+      (select ${offsets}::int[]),
+      (select ${limits}::int[])
     ) with ordinality as stretch (site_id, after, skip, most, nr)
     cross join lateral (
       select string_agg(row_to_json(freezer)::text, ',') as json, count(*)::int as rows, max(id) as last

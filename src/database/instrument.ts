@@ -20,11 +20,11 @@ export async function listInstruments(sql: Sql, stretches: Stretch<InstrumentKey
   return await sql<Page<InstrumentKey>[]>`
     select page.json, page.rows, page.last
     from unnest(
-      ${afters.map(([siteId]) => siteId)}::int[],
-      ${afters.map(([_, kind, id]) => (kind === 0 ? id : 2147483647))}::int[],
-      ${afters.map(([_, kind, id]) => (kind === 1 ? id : 0))}::int[],
-      ${offsets}::int[],
-      ${limits}::int[]
+      (select ${afters.map(([siteId]) => siteId)}::int[]),
+      (select ${afters.map(([_, kind, id]) => (kind === 0 ? id : 2147483647))}::int[]),
+      (select ${afters.map(([_, kind, id]) => (kind === 1 ? id : 0))}::int[]),
+      (select ${offsets}::int[]),
+      (select ${limits}::int[])
     ) with ordinality as stretch (site_id, computer_id, freezer_id, skip, most, nr)
     cross join lateral (
       select
@@ -78,11 +78,11 @@ export async function listInstrumentsOfSite(
   return await sql<Page<InstrumentKey>[]>`
     select page.json, page.rows, page.last
     from unnest(
-      ${stretches.map(({ siteId }) => siteId)}::int[],
-      ${afters.map(([_, kind, id]) => (kind === 0 ? id : 2147483647))}::int[],
-      ${afters.map(([_, kind, id]) => (kind === 1 ? id : 0))}::int[],
-      ${offsets}::int[],
-      ${limits}::int[]
+      (select ${stretches.map(({ siteId }) => siteId)}::int[]),
+      (select ${afters.map(([_, kind, id]) => (kind === 0 ? id : 2147483647))}::int[]),
+      (select ${afters.map(([_, kind, id]) => (kind === 1 ? id : 0))}::int[]),
+      (select ${offsets}::int[]),
+      (select ${limits}::int[])
     ) with ordinality as stretch (site_id, computer_id, freezer_id, skip, most, nr)
     cross join lateral (
       select

@@ -4,7 +4,8 @@ import autocannon from 'autocannon'
 import type { Scale } from './data.ts'
 import { type Pick, workloads } from './workloads.ts'
 
-export type Job = { url: string; path?: string } & (
+/** `path` is asked for in place of those of the workload, `route` in place of their /site/. */
+export type Job = { url: string; path?: string; route?: string } & (
   | { kind: 'requests'; workload: string; scale: Scale; connections: number; seconds: number; seed: number }
   | { kind: 'whole' }
 )
@@ -32,7 +33,11 @@ async function makeRequests(job: Extract<Job, { kind: 'requests' }>): Promise<Lo
   let serial = job.seed * 1_000_000
   const next = () => {
     const { method, path, body } = workload.request(job.scale, pick, serial++)
-    return { method, path: job.path ?? path, ...(body && { body, headers: { 'content-type': 'application/json' } }) }
+    return {
+      method,
+      path: job.path ?? path.replace('/site/', job.route ?? '/site/'),
+      ...(body && { body, headers: { 'content-type': 'application/json' } }),
+    }
   }
   const leave = new AbortController()
   const streams = Array.from({ length: workload.streams ?? 0 }, () => streamOn(`${job.url}/containers`, leave.signal))

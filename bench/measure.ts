@@ -83,6 +83,7 @@ export async function measure(
       kind: 'requests',
       url: contestant.url,
       ...(name === 'constant' && { path: '/constant' }),
+      ...(name === 'unbatched' && { route: '/unbatched/' }),
       workload: workload.name,
       scale,
       connections: workload.connections ?? connections,

@@ -59,7 +59,7 @@ async function main() {
   }
   if (!field.pgbench) tell('pgbench is not installed (Debian: postgresql-contrib), so it is left out.')
   if (!field.psql) tell('psql is not installed (Debian: postgresql-client), so it is left out.')
-  for (const name of ['ours', 'fastify', 'express', 'constant', 'small'] satisfies Name[]) {
+  for (const name of ['ours', 'fastify', 'express', 'constant', 'unbatched', 'small'] satisfies Name[]) {
     servers.push(await startServer(name, name === 'small' ? field.small.url : field.large.url))
   }
 

@@ -10,6 +10,7 @@ export const entries = {
   fastify: { title: 'fastify + pg', entry: 'contestants/fastify.ts', path: '/site/1' },
   express: { title: 'express + kysely', entry: 'contestants/express.ts', path: '/site/1' },
   constant: { title: 'this server, constant answer', entry: 'contestants/constant.ts', path: '/constant' },
+  unbatched: { title: 'this server, a query each', entry: 'contestants/constant.ts', path: '/unbatched/1' },
   small: { title: 'this server, small tables', entry: '../src/main.ts', path: '/site/1' },
 }
 

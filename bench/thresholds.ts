@@ -43,6 +43,12 @@ const thresholds: Threshold[] = [
     to: ['point', 'ours'],
     atMost: 3,
   },
+  {
+    title: 'p99 of a point read by a lone client ÷ with a query each',
+    of: ['lone', 'p99Ms'],
+    to: ['lone', 'unbatched'],
+    atMost: 1.1,
+  },
   { title: 'time to stream a whole table ÷ psql \\copy', of: ['stream', 'p50Ms'], to: ['stream', 'psql'], atMost: 1.5 },
 ]
 

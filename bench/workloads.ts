@@ -16,7 +16,7 @@ export type Workload = {
   /** Clients at once; as many as --connections, if it doesn't say. */
   connections?: number
   /** Which contestants besides those that serve everything. */
-  also?: ('constant' | 'small')[]
+  also?: ('constant' | 'small' | 'unbatched')[]
   /** This server may not have the route yet; then the row says so. */
   mayBeMissing?: true
   /** Writes, so that there is a checkpoint before. */
@@ -161,6 +161,7 @@ returning ${containerColumns};`,
     title: 'point read by a lone client',
     request: readSite,
     connections: 1,
+    also: ['unbatched'],
   },
   {
     name: 'besides',

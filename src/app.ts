@@ -1,16 +1,20 @@
 import { type Context, Hono } from 'hono'
 import { methodNotAllowed } from 'hono/method-not-allowed'
-import { matchedRoutes, routePath } from 'hono/route'
+import { routePath } from 'hono/route'
 import type { Logger } from 'pino'
+import { setHeader } from './api/answer.ts'
 import { computerRoutes } from './api/computer.ts'
 import { containerRoutes } from './api/container.ts'
 import type { Env } from './api/env.ts'
 import { freezerRoutes } from './api/freezer.ts'
 import { instrumentRoutes } from './api/instrument.ts'
+import { openapiRoutes } from './api/openapi.ts'
+import { searchRoutes } from './api/search.ts'
 import { siteRoutes } from './api/site.ts'
 import { summaryRoutes } from './api/summary.ts'
+import { refuseParameters } from './api/validated.ts'
 import type { Sql } from './database/connect.ts'
-import { fieldProblem, Problem, toProblem } from './errors.ts'
+import { Problem, toProblem } from './errors.ts'
 
 /**
  * All routes, and what holds for each of them. Nothing is opened or listened on here: tests call `app.request()`.
@@ -25,7 +29,7 @@ export function createApp({ sql, longSql = sql, log }: { sql: Sql; longSql?: Sql
     const start = performance.now()
     c.set('log', log)
     nameRequest(c)
-    if (c.req.url.includes('?')) refuseUnknownParameters(c)
+    if (c.req.url.includes('?')) refuseParameters(c)
     await next()
     if (!log.isLevelEnabled('info')) return
     log.info({
@@ -53,7 +57,7 @@ export function createApp({ sql, longSql = sql, log }: { sql: Sql; longSql?: Sql
         c,
         new Problem(
           'missing',
-          `There is nothing at ${c.req.path}. There are /sites, /freezers, /computers, /containers, /instruments and /summary.`,
+          `There is nothing at ${c.req.path}. There are /sites, /freezers, /computers, /containers, /instruments, /summary and /search.`,
         ),
       )
     })
@@ -75,6 +79,8 @@ export function createApp({ sql, longSql = sql, log }: { sql: Sql; longSql?: Sql
     .route('/', containerRoutes(sql, longSql))
     .route('/', instrumentRoutes(sql, longSql))
     .route('/', summaryRoutes(sql))
+    .route('/', searchRoutes(sql))
+    .route('/', openapiRoutes())
 }
 
 /** The client's own id for the request, if it is a sane one, or a new one; the answer has it too. */
@@ -82,19 +88,7 @@ function nameRequest(c: Context<Env>) {
   const sent = c.req.header('x-request-id')
   const requestId = sent && /^[\w\-=]{1,255}$/.test(sent) ? sent : crypto.randomUUID()
   c.set('requestId', requestId)
-  // Straight to Node where there is one: a header that Hono has to add makes a Headers object of those of the answer.
-  if (c.env?.outgoing) c.env.outgoing.setHeader('X-Request-Id', requestId)
-  else c.header('X-Request-Id', requestId)
-}
-
-/** A parameter that was ignored, a filter say, would give an answer that looks right and is not. */
-function refuseUnknownParameters(c: Context) {
-  const isRoute = matchedRoutes(c).some(({ method }) => method !== 'ALL')
-  const unknown = Object.keys(isRoute ? c.req.query() : {}).map((field) => ({
-    field,
-    message: 'is not a parameter here',
-  }))
-  if (unknown.length > 0) throw fieldProblem('invalid', unknown)
+  setHeader(c, 'X-Request-Id', requestId)
 }
 
 function answerProblem(c: Context, problem: Problem, headers: Record<string, string> = {}) {

@@ -17,11 +17,17 @@ await waitForDatabase(url, (reason) => console.error(`Waiting for the database: 
 const place = new URL(url)
 const name = `${place.pathname.slice(1)} on ${place.host}`
 if (command === 'reset') {
-  await runScript(url, 'create_tables')
+  await runScript(url, 'create_tables').catch(async (error) => {
+    await stop()
+    fail(error.message)
+  })
   await runScript(url, 'mock_data')
   console.info(`Dropped and created all tables of ${name}, and loaded the mock data.`)
 } else {
-  const applied = await migrate(url)
+  const applied = await migrate(url).catch(async (error) => {
+    await stop()
+    fail(error.message)
+  })
   console.info(applied.length > 0 ? `Applied to ${name}: ${applied.join(', ')}.` : `${name} has all migrations.`)
 }
 await stop()

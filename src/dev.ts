@@ -15,7 +15,10 @@ const { url: databaseUrl, stop } = process.env.DATABASE_URL
 const result = readConfig({ ...process.env, DATABASE_URL: databaseUrl })
 if ('errors' in result) fail(result.errors.join('\n'))
 await waitForDatabase(databaseUrl, (reason) => console.error(`Waiting for the database: ${reason}`))
-await migrate(databaseUrl)
+await migrate(databaseUrl).catch(async (error) => {
+  await stop()
+  fail(error.message)
+})
 if (await isEmpty(databaseUrl)) await runScript(databaseUrl, 'mock_data')
 
 let server: ChildProcess | undefined

@@ -7,6 +7,7 @@ const statuses = {
   missing: 404,
   not_allowed: 405,
   conflict: 409,
+  precondition: 412,
   too_large: 413,
   unsupported: 415,
   internal: 500,

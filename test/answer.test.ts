@@ -84,7 +84,7 @@ test('HEAD answers as GET does, without the body', async () => {
 })
 
 test('a query parameter that nothing knows is refused by name, not ignored', async () => {
-  const answer = await client.get('/sites?country=USA&colour=red')
+  const answer = await client.get('/summary?country=USA&colour=red')
   expect(answer.status).toBe(400)
   expect(answer.json.errors.map((error: { field: string }) => error.field)).toEqual(['country', 'colour'])
   expect((await client.get('/sites?')).status).toBe(200)

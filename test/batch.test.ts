@@ -89,5 +89,5 @@ test('a query that fails, fails those who shared it, and no others', async () =>
   const all = [read(1), read(2), read(3), read(3), read(4)]
   const { fulfilled, rejected } = Object.groupBy(await Promise.allSettled(all), ({ status }) => status)
   expect([fulfilled?.length, rejected?.length, calls]).toEqual([2, 3, 3])
-  expect(JSON.parse((await read(3)) ?? '')).toMatchObject({ id: 3 })
+  expect(JSON.parse((await read(3))?.json ?? '')).toMatchObject({ id: 3 })
 })

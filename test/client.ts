@@ -3,7 +3,7 @@ import { createApp } from '../src/app.ts'
 import type { Sql } from '../src/database/connect.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: what an answer holds is what the tests are about.
-type Answer = { status: number; headers: Headers; text: string; json: any }
+type Answer = { status: number; headers: Headers; bytes: Uint8Array; text: string; json: any }
 
 /** The app on a database, without a socket between: each call is one request. `lines` is its log, a parsed line each. */
 export function testClient(sql: Sql, longSql = sql) {
@@ -13,9 +13,16 @@ export function testClient(sql: Sql, longSql = sql) {
 
   async function request(method: string, path: string, init: RequestInit = {}): Promise<Answer> {
     const response = await app.request(path, { ...init, method })
-    const text = await response.text()
-    const isJson = /json/.test(response.headers.get('content-type') ?? '') && text !== ''
-    return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined }
+    const bytes = new Uint8Array(await response.arrayBuffer())
+    const text = new TextDecoder().decode(bytes)
+    const isJson = /\/(problem\+)?json/.test(response.headers.get('content-type') ?? '') && text !== ''
+    return {
+      status: response.status,
+      headers: response.headers,
+      bytes,
+      text,
+      json: isJson ? JSON.parse(text) : undefined,
+    }
   }
 
   return {

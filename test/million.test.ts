@@ -1,9 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { get, type IncomingMessage } from 'node:http'
 import { beforeAll, expect, test } from 'vitest'
+import * as columns from '../src/database/columns.ts'
 import { listInstruments } from '../src/database/instrument.ts'
+import { readRows } from '../src/database/query.ts'
+import { search, searchTypes } from '../src/database/search.ts'
 import { testDatabase } from './database.ts'
-import { planOf } from './explain.ts'
+import { planOf, planOfBuilt } from './explain.ts'
 import { run } from './postgres.ts'
 import { startProgram } from './process.ts'
 
@@ -27,7 +30,7 @@ beforeAll(async () => {
     url,
     `set session_replication_role = replica;
     insert into site (id, name) select id, 'Site ' || id from generate_series(2, 1000) as id;
-    insert into computer (name, site_id) select 'Computer', 1 + id % 1000 from generate_series(1, ${rows / 2}) as id;
+    insert into computer (name, site_id) select 'Computer ' || id, 1 + id % 1000 from generate_series(1, ${rows / 2}) as id;
     insert into freezer (name, site_id) select 'Freezer', 1 + id % 1000 from generate_series(1, ${rows / 2}) as id
     on conflict do nothing;
     analyze`,
@@ -67,6 +70,60 @@ test.each([0, 500_000])(
     for (const [, , rows] of scans) expect(Number(rows)).toBeLessThanOrEqual(offset + 10)
   },
 )
+
+test.each([
+  ['plasmid', 'the beginnings', 500],
+  ['glycerol', 'a few pages', 500],
+  ['pl', 'the beginnings', 500],
+  ['stock 123456', 'the trigrams', 1],
+  ['nothing like it', 'the trigrams', 0],
+  ['00000000-0000-0000-0000-000000012345', 'the trigrams', 1],
+])('a search for %s among a million containers reads %s, and no table whole', async (q, from, found) => {
+  const asked = { q, types: searchTypes, offset: 0, limit: 20 }
+  expect((await search(sql, { ...asked, types: ['container'] })).total).toBe(found)
+  const plan = await planOfBuilt(sql, (sql) => search(sql, asked), 'analyze, costs off, timing off, buffers off')
+  expect(plan).not.toMatch(/Seq Scan on (freezer|computer|container)/)
+  const begun = /using container_description_begin_idx .*rows=(\d+)/.exec(plan)?.[1]
+  expect(Number(begun)).toBe(from === 'the beginnings' ? 500 : 0)
+  const read = !/on container_description_search_idx \(never executed\)/.test(plan)
+  expect(read).toBe(from === 'the trigrams')
+})
+
+test.each<[columns.List, string, string]>([
+  [columns.containers, 'freezer_id=77', ''],
+  [columns.containers, 'uuid=00000000-0000-0000-0000-000000012345', ''],
+  [columns.containers, 'description__contains=prep 12345', ''],
+  [columns.containers, 'description__startswith=plasmid prep 99', ''],
+  [columns.containers, 'id__gt=900000', '-id'],
+  [columns.computers, 'site_id=77', ''],
+  [columns.computers, 'mac=08:00:2b:01:02:03', ''],
+  [columns.computers, 'name=Computer 12345', ''],
+  [columns.computers, 'name__contains=er 12345', ''],
+  [columns.computers, 'name__startswith=computer 12345', ''],
+  [columns.computers, '', 'name'],
+  [columns.computers, '', '-name'],
+  [columns.computers, '', '-mac'],
+  [columns.computers, '', 'site_id'],
+  [columns.freezers, 'site_id=77', 'name'],
+  [columns.containers, '', 'uuid'],
+  [columns.containers, '', '-freezer_id'],
+])('a page of a million, of $0.name with $1 in the order $2, reads no table whole', async (list, filter, sort) => {
+  const [, column = '', operator = 'eq', value = ''] = /^(\w+?)(?:__(\w+))?=(.*)$/.exec(filter) ?? []
+  const sorted = sort ? [{ column: sort.replace('-', ''), descending: sort.startsWith('-') }] : []
+  const query = {
+    list,
+    filters: filter ? [{ column, operator: operator as 'eq', values: [value] }] : [],
+    order: [...sorted, { column: 'id', descending: sort.startsWith('-') }],
+    fields: Object.keys(list.columns),
+    format: 'json' as const,
+  }
+  const first = await readRows(sql, query, { limit: 50 })
+  const plans = [await planOfBuilt(sql, (sql) => readRows(sql, query, { limit: 50 }))]
+  if (first.last) {
+    plans.push(await planOfBuilt(sql, (sql) => readRows(sql, query, { after: first.last ?? [], limit: 50 })))
+  }
+  for (const plan of plans) expect(plan).not.toMatch(/Seq Scan/)
+})
 
 test('a client that leaves after 1 MB costs the database nothing a second later', async () => {
   const response = await ask('/containers')

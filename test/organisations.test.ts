@@ -1,7 +1,9 @@
-import { expect, test } from 'vitest'
+import { parse } from 'csv-parse/sync'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { testClient } from './client.ts'
 import { testDatabase } from './database.ts'
 import { load, readOrganisations, spread, toMac, toSite } from './load_organisations.ts'
+import { ids, type Row, real, sorted, walk } from './walk.ts'
 
 const { sql } = await testDatabase()
 const client = testClient(sql)
@@ -78,4 +80,50 @@ test('a selection is as large as it is to be, and from everywhere', () => {
   expect(spread([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 3)).toEqual([0, 4, 7])
   expect(spread([0, 1, 2], 5)).toEqual([0, 1, 2])
   for (const count of [1, 7, 1000, 32_332]) expect(spread(organisations, count)).toHaveLength(count)
+})
+
+describe('lists of 4,000 organisations', async () => {
+  const { sql } = await testDatabase()
+  const client = testClient(sql)
+  let sites: Row[]
+
+  beforeAll(async () => {
+    const some = spread(organisations, 4_000).map(({ site }) => site)
+    await sql`
+      insert into site (name, address, country, postcode_or_zip)
+      select name, address, country, postcode_or_zip
+      from jsonb_to_recordset(${JSON.stringify(some)}::text::jsonb) as (name text, address text, country text, postcode_or_zip text)`
+    sites = (await client.get('/sites')).json
+    expect(sites).toHaveLength(4_000)
+  })
+
+  test.each([
+    ['', 250],
+    ['name', 333],
+    ['-country,name', 97],
+    ['postcode_or_zip', 1_000],
+  ])('sort=%s in pages of %i has each of them once', async (sort, limit) => {
+    const walked = await walk(client, `/sites?limit=${limit}${sort && `&sort=${sort}`}`)
+    expect(ids(walked)).toEqual(ids(sorted(sites, sort)))
+  })
+
+  test.each<[string, (site: Row) => boolean]>([
+    ['country=Germany', ({ country }) => country === 'Germany'],
+    ['country__ne=United%20States', ({ country }) => country !== 'United States'],
+    ['name__contains=GmbH', ({ name }) => String(name).toLowerCase().includes('gmbh')],
+    ['name__contains=%C3%BC', ({ name }) => String(name).toLowerCase().includes('ü')],
+    ['name__startswith=shenzhen', ({ name }) => String(name).toLowerCase().startsWith('shenzhen')],
+    ['postcode_or_zip__isnull=true&id__gt=2000', (site) => site.postcode_or_zip === null && Number(site.id) > 2000],
+  ])('?%s leaves what the same filter in JavaScript does', async (query, filter) => {
+    const expected = sites.filter(filter)
+    expect(expected.length).toBeGreaterThan(0)
+    expect((await client.get(`/sites?${query}`)).json).toEqual(expected)
+    expect(await walk(client, `/sites?${query}&limit=100`)).toEqual(expected)
+  })
+
+  test('as CSV they are the same', async () => {
+    const rows = parse((await client.get('/sites?format=csv')).text, { columns: true }) as Record<string, string>[]
+    const cells = rows.map((row) => Object.values(row).map(real))
+    expect(cells).toEqual(sites.map((site) => Object.values(site).map((value) => String(value ?? ''))))
+  })
 })

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { runner } from 'node-pg-migrate'
 import pg from 'pg'
-import { expect, inject, test } from 'vitest'
+import { afterAll, expect, inject, test } from 'vitest'
 import { migrate } from '../src/migrate.ts'
 import { runScript } from '../src/scripts.ts'
 import { testClient } from './client.ts'
@@ -13,6 +13,8 @@ import { run } from './postgres.ts'
 const { sql, url: migrated } = await testDatabase()
 const scripted = await createDatabase(`${inject('template')}_scripted`, 'template0')
 await runScript(scripted, 'create_tables')
+
+const migrations = (await readdir('postgres_scripts/migrations')).sort().map((file) => file.replace(/\.sql$/, ''))
 
 /** All that makes up the schema, as text that can be compared. Names that Postgres 18 gives to "not null" are left out. */
 const catalog = `
@@ -64,9 +66,8 @@ test('the migrations from zero and create_tables.sql give the same catalog', asy
 })
 
 test('create_tables.sql records all migrations as applied, in their order, so that none is left to run', async () => {
-  const files = (await readdir('postgres_scripts/migrations')).sort().map((file) => file.replace(/\.sql$/, ''))
   const recorded = await run(scripted, 'select name from pgmigrations order by run_on, id')
-  expect(recorded.map(({ name }) => name)).toEqual(files)
+  expect(recorded.map(({ name }) => name)).toEqual(migrations)
   expect(await migrate(scripted)).toEqual([])
 })
 
@@ -102,7 +103,52 @@ test('every migration can be undone', async () => {
 test('several instances may migrate at once', async () => {
   const url = await createDatabase(`${inject('template')}_at_once`, 'template0')
   const applied = await Promise.all(Array.from({ length: 5 }, () => migrate(url)))
-  expect(applied.flat()).toEqual(['0001_create_tables'])
+  expect(applied.flat()).toEqual(migrations)
+})
+
+test('a role without rights is told what an admin must run once, and after that needs no more rights', async ({
+  skip,
+}) => {
+  const role = `${inject('template')}_guest`
+  const mayCreate = await run(inject('serverUrl'), `create role ${role} login password 'guest'`).catch(() => undefined)
+  if (!mayCreate)
+    console.info('Skipped, because the tests may create no roles: migrating without the right to create extensions.')
+  skip(!mayCreate, 'the tests may create no roles')
+  afterAll(() => run(inject('serverUrl'), `drop role ${role}`))
+  const url = await createDatabase(`${inject('template')}_guests`, 'template0')
+  await run(url, `grant all on schema public to ${role}`)
+  const guest = Object.assign(new URL(url), { username: role, password: 'guest' }).href
+
+  const problem = await migrate(guest).catch((error: Error) => error.message)
+  expect(problem).toMatch(
+    /^Search needs two extensions, and the role \w+_guest can't create them \(.*\)\. An admin must run /,
+  )
+  expect(problem).toContain(
+    `_guests: create extension pg_trgm; create extension unaccent; -- and then: npm run db:migrate`,
+  )
+  expect(problem).not.toContain('\n')
+  await expect(runScript(guest, 'create_tables')).rejects.toThrow(String(problem))
+  const command = promisify(execFile)('node_modules/.bin/node', ['src/db.ts', 'migrate'], {
+    env: { ...process.env, DATABASE_URL: guest },
+  })
+  await expect(command).rejects.toMatchObject({ code: 1, stderr: `${problem}\n` })
+
+  await run(url, 'create extension pg_trgm; create extension unaccent')
+  expect(await migrate(guest)).toEqual(migrations.slice(1))
+  await runScript(guest, 'create_tables')
+  expect(await run(url, catalog)).toEqual(await run(migrated, catalog))
+})
+
+test('the extensions may be in a schema of their own', async () => {
+  const url = await createDatabase(`${inject('template')}_elsewhere`, 'template0')
+  await run(
+    url,
+    'create schema "other one"; create extension pg_trgm schema "other one"; create extension unaccent schema "other one"',
+  )
+  await migrate(url)
+  await runScript(url, 'create_tables')
+  expect(await run(url, "select search_text('Łódź')")).toEqual([{ search_text: 'lodz' }])
+  expect(await run(url, "select indexname from pg_indexes where indexname like '%_search_idx'")).toHaveLength(5)
 })
 
 test('every table and column has a comment', async () => {
@@ -204,6 +250,7 @@ test('both scripts may run while the server is used: requests wait, and get an a
         await client.post(`/container/${user + 1}`, { freezer_id: 1 }),
         await client.delete('/freezer/1'),
         await client.get('/instruments'),
+        await client.get('/search?q=site'),
       ]
       for (const { status } of answers) statuses.add(status)
     }

@@ -1,9 +1,13 @@
-// The ceiling: this server without its database. The app is the real one, with all its middleware, and gets one route more
-// that always answers the same site.
+// This server with two routes more. One always answers the same site: the ceiling. The other reads its site by a query of its
+// own, which shares nothing with other requests. The app is the real one, with all its middleware.
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
+import { found, sendJson } from '../../src/api/answer.ts'
+import { ById } from '../../src/api/schema.ts'
+import { param } from '../../src/api/validated.ts'
 import { createApp } from '../../src/app.ts'
 import { connect } from '../../src/database/connect.ts'
+import { readSites } from '../../src/database/site.ts'
 
 process.once('disconnect', () => process.exit())
 
@@ -14,9 +18,9 @@ const { getRequestListener } = fromProject(
   '@hono/node-server',
 ) as typeof import('../../node_modules/@hono/node-server/dist/index.mjs')
 
+const sql = connect(process.env.DATABASE_URL ?? '')
 const app = createApp({
-  // No connection is opened before the first query, and there is none.
-  sql: connect('postgresql://nobody@127.0.0.1:1/none'),
+  sql,
   log: pino({ level: process.env.LOG_LEVEL ?? 'warn' }),
 })
 
@@ -30,5 +34,9 @@ const site = {
   postcode_or_zip: '10007',
 }
 app.get('/constant', (c) => c.json(site))
+app.get('/unbatched/:id', param(ById), async (c) => {
+  const { id } = c.req.valid('param')
+  return sendJson(c, found((await readSites(sql, [id]))[0], 'site', id).json)
+})
 
 createServer({ requireHostHeader: false }, getRequestListener(app.fetch)).listen(Number(process.env.PORT), '127.0.0.1')

@@ -1,5 +1,7 @@
 import type { Context } from 'hono'
+import type { Stored } from '../database/version.ts'
 import { fieldProblem, Problem } from '../errors.ts'
+import type { Env } from './env.ts'
 
 /** The row, or a Problem when there is none. */
 export function found<Row>(row: Row | null | undefined, what: string, id: number): Row {
@@ -7,9 +9,22 @@ export function found<Row>(row: Row | null | undefined, what: string, id: number
   return row
 }
 
+/** Sets a header of the answer: straight on Node's where there is one, because Hono would make a Headers object of all of them. */
+export function setHeader(c: Context, name: string, value: string) {
+  const { outgoing } = (c.env ?? {}) as Env['Bindings']
+  if (outgoing) outgoing.setHeader(name, value)
+  else c.header(name, value)
+}
+
 /** Answers with JSON that Postgres has made. */
 export function sendJson(c: Context, json: string) {
   return c.body(json, 200, { 'Content-Type': 'application/json' })
+}
+
+/** Answers with a row and its ETag, a strong one (RFC 9110, section 8.8.3); with 304, only the ETag. */
+export function sendStored(c: Context, { version, json }: Stored, status: 200 | 304 = 200) {
+  setHeader(c, 'ETag', `"${version}"`)
+  return status === 304 ? c.body(null, 304) : sendJson(c, json)
 }
 
 export function missing(what: string, id: number): Problem {
@@ -38,6 +53,20 @@ export async function deleteOrCount<Result>(statement: () => Promise<Result>): P
   }
 }
 
+/**
+ * Runs an upsert, and once more if a key is taken (SQLSTATE 23505): "on conflict (id)" is of no help when another request is
+ * creating the same row at that moment, and Postgres comes upon its MAC address or UUID before its id. The second time the
+ * row is there. A key that another row has is refused again.
+ */
+export async function upsertOrAgain<Result>(statement: () => Promise<Result>): Promise<Result> {
+  try {
+    return await statement()
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== '23505') throw error
+    return await statement()
+  }
+}
+
 /** Refuses to delete what still has something: `site 1 still has 2 freezers and 1 computer`. */
 export function mustBeEmpty(what: string, id: number, held: Record<string, number>): void {
   const rest = Object.entries(held)
@@ -46,8 +75,9 @@ export function mustBeEmpty(what: string, id: number, held: Record<string, numbe
   if (rest.length > 0) throw new Problem('conflict', `${what} ${id} still has ${rest.join(' and ')}`)
 }
 
-export function created<Row extends { id: number }>(c: Context, what: string, row: Row) {
-  return c.json(row, 201, { Location: `/${what}/${row.id}` })
+export function created(c: Context, what: string, { id, version, json }: Stored & { id: number }) {
+  setHeader(c, 'ETag', `"${version}"`)
+  return c.body(json, 201, { 'Content-Type': 'application/json', Location: `/${what}/${id}` })
 }
 
 export function deleted(c: Context, what: string, id: number) {

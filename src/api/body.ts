@@ -97,21 +97,28 @@ function depth(json: string): number {
   return deepest
 }
 
-// https://url.spec.whatwg.org/#urlencoded-parsing, but for bytes that are not UTF-8: there they would become U+FFFD.
 function fromForm(text: string): Record<string, string | null> {
-  const pairs = text
-    .split('&')
-    .filter((pair) => pair !== '')
-    .map((pair) => {
-      const [name = '', ...value] = pair.split('=').map(fromPercent)
-      return [name, value.join('=') || null] as const
-    })
+  const pairs = formPairs(text)
   const names = new Set<string>()
   for (const [name] of pairs) {
     if (names.has(name)) throw new Problem('invalid', `The form gives ${name} twice.`)
     names.add(name)
   }
-  return Object.fromEntries(pairs)
+  return Object.fromEntries(pairs.map(([name, value]) => [name, value || null]))
+}
+
+/**
+ * The names and values of a form, or of the query of a URI, as https://url.spec.whatwg.org/#urlencoded-parsing has it, but
+ * for bytes that are not UTF-8: there they would become U+FFFD, here they are a Problem.
+ */
+export function formPairs(text: string): [name: string, value: string][] {
+  return text
+    .split('&')
+    .filter((pair) => pair !== '')
+    .map((pair) => {
+      const [name = '', ...value] = pair.split('=').map(fromPercent)
+      return [name, value.join('=')]
+    })
 }
 
 function fromPercent(text: string): string {
@@ -119,6 +126,6 @@ function fromPercent(text: string): string {
     // A percent sign that begins no escape stands for itself.
     return decodeURIComponent(text.replaceAll('+', ' ').replace(/%(?![\da-f]{2})/gi, '%25'))
   } catch {
-    throw new Problem('invalid', 'The form must be UTF-8.')
+    throw new Problem('invalid', 'What is written with % must be UTF-8.')
   }
 }

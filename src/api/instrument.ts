@@ -1,26 +1,32 @@
 import { type Context, Hono } from 'hono'
+import { instruments } from '../database/columns.ts'
 import type { Sql } from '../database/connect.ts'
-import { type InstrumentKey, listInstruments, listInstrumentsOfSite } from '../database/instrument.ts'
-import type { Stretch } from '../database/page.ts'
+import { listInstruments, listInstrumentsOfSite } from '../database/instrument.ts'
 import { readSites } from '../database/site.ts'
 import { found } from './answer.ts'
 import type { Env } from './env.ts'
-import { list, paged } from './list.ts'
+import { listed } from './list.ts'
 import { ById, Page, PageById } from './schema.ts'
-import { param } from './validated.ts'
+import { param, withParameters } from './validated.ts'
 
 export const instrumentRoutes = (sql: Sql, longSql: Sql) => {
-  const readPage = paged(listInstruments, sql, longSql)
-  const readPageOfSite = paged(listInstrumentsOfSite, sql, longSql)
+  const list = listed(instruments, listInstruments, sql, longSql)
+  const listOf = listed(instruments, listInstrumentsOfSite, sql, longSql)
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
-    list(c, (stretch: Stretch<InstrumentKey>) => readPageOfSite({ ...stretch, siteId: id }), {
+    listOf(c, {
       ...page,
+      of: { column: 'site_id', id },
       orMissing: async () => found((await readSites(sql, [id]))[0], 'site', id),
     })
 
   return new Hono<Env>()
-    .get('/instruments', (c) => list(c, readPage))
-    .get('/instruments/:offset/:limit', param(Page), (c) => list(c, readPage, c.req.valid('param')))
-    .get('/site/:id/instruments', param(ById), (c) => listOfSite(c, c.req.valid('param')))
-    .get('/site/:id/instruments/:offset/:limit', param(PageById), (c) => listOfSite(c, c.req.valid('param')))
+    .get(
+      '/instruments',
+      withParameters((c) => list(c)),
+    )
+    .get('/instruments/:offset/:limit', withParameters(param(Page)), (c) => list(c, c.req.valid('param')))
+    .get('/site/:id/instruments', withParameters(param(ById)), (c) => listOfSite(c, c.req.valid('param')))
+    .get('/site/:id/instruments/:offset/:limit', withParameters(param(PageById)), (c) =>
+      listOfSite(c, c.req.valid('param')),
+    )
 }

@@ -1,11 +1,29 @@
 import type { Context } from 'hono'
 import { batched } from '../database/batch.ts'
+import type { List } from '../database/columns.ts'
 import type { Sql } from '../database/connect.ts'
 import type { Page, Stretch } from '../database/page.ts'
-import { sendJson } from './answer.ts'
+import { countRows, estimateRows, type Filter, type Format, readRows, separators } from '../database/query.ts'
+import { sendJson, setHeader } from './answer.ts'
 import type { Env } from './env.ts'
+import { type Asked, readAsked, writeCursor } from './query.ts'
 
-type Chunk = { json: string; last: boolean }
+/** What the path of a list says: which page, and what the rows belong to. */
+type Place = {
+  offset?: number
+  limit?: number
+  /** The column that the path fixes, and its value. */
+  of?: { column: string; id: number }
+  /** Is asked, when there are no rows, whether what they would belong to exists; it throws if not. */
+  orMissing?: () => Promise<unknown>
+}
+
+/** Some rows as text, how many, and the key of the last. */
+type Piece<Key> = { text: string | null; rows: number; last: Key | null }
+
+type Read<Key> = (after: Key | undefined, offset: number, limit: number) => Promise<Piece<Key>>
+
+type Chunk = { text: string; rows: number; last: boolean }
 
 // A page is to cost little memory and little time. How long rows are is only known when they are there (a site may have
 // 60,000 characters), so it begins with few, unless few are asked for, and grows while pages come out small.
@@ -15,74 +33,198 @@ const growth = 4
 const maxPageRows = 500
 const pageCharacters = 64 * 1024
 
-/**
- * Answers a list as a JSON array: from `offset` on, at most `limit` rows (0: no limit).
- *
- * It is read a page at a time, each after the last row of the one before and only when the client has taken that: memory
- * stays the same however long the list is, and no connection is held while a client is slow or gone. When there are no
- * rows, `orMissing` is asked whether what they would belong to exists; it throws if not.
- */
-export async function list<Key>(
-  c: Context<Env>,
-  read: (stretch: Stretch<Key>) => Promise<Page<Key>>,
-  { offset = 0, limit = 0, orMissing }: { offset?: number; limit?: number; orMissing?: () => Promise<unknown> } = {},
-): Promise<Response> {
-  const chunks = jsonChunks(read, offset, limit || Number.POSITIVE_INFINITY)
-  const { value: first } = await chunks.next()
-  if (!first || first.json === '[]') await orMissing?.()
-  if (!first || first.last) return sendJson(c, first?.json ?? '[]')
-  return c.body(ReadableStream.from(bytes(c, first, chunks)), 200, { 'Content-Type': 'application/json' })
-}
+const formats = {
+  json: { type: 'application/json', open: '[', close: ']' },
+  ndjson: { type: 'application/x-ndjson', open: '', close: '\n' },
+  // Excel takes a file for UTF-8 only if it begins with this mark.
+  csv: { type: 'text/csv; charset=utf-8; header=present', open: '\ufeff', close: '\r\n' },
+} satisfies Record<Format, unknown>
 
 /**
- * How a list is read: first pages that are asked for at once share a query, and the pages after the first have the pool for
- * long lists. A query is to take no longer than one long page, and to hold no more rows than that.
+ * How a list is answered. `read` reads pages of it as it is, and that is all there is to most requests: first pages that are
+ * asked for at once share a query, and pages after the first have the pool for long lists. What a request asks beyond that
+ * (see readAsked) is put into a statement of its own; but `lookUp` is for the one column that scanners ask for, alone and often.
+ *
+ * A list is read a page at a time, each after the last row of the one before and only when the client has taken that: memory
+ * stays the same however long the list is, and no connection is held while a client is slow or gone.
  */
-export function paged<Asked extends Stretch<unknown>, Row>(
-  read: (sql: Sql, stretches: Asked[]) => Promise<Row[]>,
+export function listed<Key>(
+  list: List,
+  read: (sql: Sql, stretches: (Stretch<Key> & { of: number })[]) => Promise<Page<Key>[]>,
   sql: Sql,
   longSql: Sql,
-): (stretch: Asked) => Promise<Row> {
-  const readFirst = batched((stretches: Asked[]) => read(sql, stretches), {
+  lookUp: { column?: string; read?: (sql: Sql, values: string[]) => Promise<(string | null)[]> } = {},
+): (c: Context<Env>, place?: Place) => Promise<Response> {
+  const readFirst = batched((stretches: (Stretch<Key> & { of: number })[]) => read(sql, stretches), {
     key: JSON.stringify,
+    // A query is to take no longer than one long page, and to hold no more rows than that.
     weight: ({ offset, limit }) => offset + 20 * limit,
     most: 20 * maxPageRows,
   })
-  const readNext = async (stretch: Asked) => (await read(longSql, [stretch]))[0] as Row
-  return (stretch) => (stretch.after === undefined ? readFirst(stretch) : readNext(stretch))
+
+  const readOne = batched((values: string[]) => lookUp.read?.(sql, values) ?? Promise.resolve([]))
+
+  return async (c, place = {}) => {
+    const { offset = 0, limit = 0, of, orMissing } = place
+    setHeader(c, 'Vary', 'Accept, X-Fields')
+    const fixed: Filter[] = of ? [{ column: of.column, operator: 'eq', values: [String(of.id)] }] : []
+    const asked = readAsked(c, list, fixed)
+    if (asked?.only?.operator === 'eq' && asked.only.column === lookUp.column && c.req.param('limit') === undefined) {
+      return sendJson(c, `[${(await readOne(asked.only.values[0] ?? '')) ?? ''}]`)
+    }
+    if (asked) return await listAsked(c, sql, longSql, asked, place)
+
+    const readPage: Read<Key> = async (after, offset, limit) => {
+      const stretch = { of: of?.id ?? 0, after, offset, limit }
+      const page = after === undefined ? await readFirst(stretch) : (await read(longSql, [stretch]))[0]
+      return { text: page?.json ?? null, rows: page?.rows ?? 0, last: page?.last ?? null }
+    }
+    const chunks = inChunks(readPage, 'json', '', offset, limit || Number.POSITIVE_INFINITY)
+    const first = await firstOf(chunks)
+    if (first.rows === 0) await orMissing?.()
+    if (limit > 0) linkOffsets(c, offset, limit, first)
+    return first.last ? sendJson(c, first.text) : stream(c, first, chunks, 'json')
+  }
 }
 
-async function* jsonChunks<Key>(
-  read: (stretch: Stretch<Key>) => Promise<Page<Key>>,
+/** Answers a list of which a request asks more than to be there. */
+async function listAsked(
+  c: Context<Env>,
+  sql: Sql,
+  longSql: Sql,
+  { query, limit: pageLimit, cursor, count }: Asked,
+  { offset = 0, limit = 0, orMissing }: Place,
+): Promise<Response> {
+  const { format, fields } = query
+  const heading = format === 'csv' ? `${fields.join(',')}` : ''
+  const total = count && (await (count === 'exact' ? countRows : estimateRows)(sql, query))
+  // When nothing can go wrong any more: a Problem is no file.
+  const setHeaders = () => {
+    if (total !== undefined) setHeader(c, 'X-Total-Count', String(total))
+    if (format === 'csv') setHeader(c, 'Content-Disposition', `attachment; filename="${fileName(c)}.csv"`)
+  }
+
+  if (pageLimit !== undefined) {
+    const { key: after, backward = false } = cursor ?? {}
+    const page = await readRows(sql, query, { after, backward, limit: pageLimit })
+    if (page.rows === 0 && !cursor) await orMissing?.()
+    setHeaders()
+    const link = (key: typeof page.first, backward: boolean) =>
+      key && linked(c, { cursor: writeCursor(c, query, { key, backward }) })
+    setLinks(c, {
+      first: linked(c, {}),
+      prev: (backward ? page.more : cursor !== undefined) && link(page.first, true),
+      next: (backward || page.more) && link(page.last, false),
+    })
+    return send(c, format, envelope(format, heading, page.text))
+  }
+
+  const chunks = inChunks(
+    (after: (string | null)[] | undefined, offset, limit) =>
+      readRows(after ? longSql : sql, query, { after, offset, limit }),
+    format,
+    heading,
+    offset,
+    limit || Number.POSITIVE_INFINITY,
+  )
+  const first = await firstOf(chunks)
+  if (first.rows === 0) await orMissing?.()
+  setHeaders()
+  if (limit > 0) linkOffsets(c, offset, limit, first)
+  return first.last ? send(c, format, first.text) : stream(c, first, chunks, format)
+}
+
+function envelope(format: Format, heading: string, text: string | null): string {
+  const { open, close } = formats[format]
+  const lines = [heading, text].filter(Boolean).join(separators[format])
+  return lines === '' && format === 'ndjson' ? '' : open + lines + close
+}
+
+async function* inChunks<Key>(
+  read: Read<Key>,
+  format: Format,
+  heading: string,
   offset: number,
   limit: number,
 ): AsyncGenerator<Chunk> {
+  const { open, close } = formats[format]
+  let before = open + heading + (heading && separators[format])
   let after: Key | undefined
   let left = limit
   let pageRows = limit <= askedAtOnceRows ? limit : firstPageRows
   for (let last = false; !last; ) {
     const asked = Math.min(pageRows, left)
-    const page = await read({ after, offset: after === undefined ? offset : 0, limit: asked })
+    const page = await read(after, after === undefined ? offset : 0, asked)
     left -= page.rows
     last = page.rows < asked || left === 0
-    const json = page.json ?? ''
-    const before = after === undefined ? '[' : page.rows > 0 ? ',' : ''
-    yield { json: before + json + (last ? ']' : ''), last }
+    if (page.rows === 0) before = after === undefined ? open + heading : ''
+    const end = last && (format === 'json' || heading || after !== undefined || page.rows > 0) ? close : ''
+    yield { text: before + (page.text ?? '') + end, rows: page.rows, last }
+    before = separators[format]
     after = page.last ?? after
-    const fitting = Math.round((page.rows * pageCharacters) / json.length)
+    const fitting = Math.round((page.rows * pageCharacters) / (page.text?.length ?? 1))
     pageRows = Math.max(1, Math.min(fitting, page.rows * growth, maxPageRows))
   }
+}
+
+async function firstOf(chunks: AsyncGenerator<Chunk>): Promise<Chunk> {
+  const { value } = await chunks.next()
+  return value as Chunk
+}
+
+function send(c: Context, format: Format, text: string) {
+  return c.body(text, 200, { 'Content-Type': formats[format].type })
+}
+
+function stream(c: Context<Env>, first: Chunk, rest: AsyncGenerator<Chunk>, format: Format) {
+  return c.body(ReadableStream.from(bytes(c, first, rest)), 200, { 'Content-Type': formats[format].type })
 }
 
 async function* bytes(c: Context<Env>, first: Chunk, rest: AsyncGenerator<Chunk>): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder()
   try {
-    yield encoder.encode(first.json)
-    for await (const { json } of rest) yield encoder.encode(json)
+    yield encoder.encode(first.text)
+    for await (const { text } of rest) yield encoder.encode(text)
   } catch (error) {
     c.get('log').error({ requestId: c.get('requestId'), err: error }, 'a list broke off')
     // The status is sent, so the only way left to say that this is not all is to break the connection (RFC 9112, section 8).
     if (!c.env?.outgoing) throw error
     c.env.outgoing.destroy()
   }
+}
+
+// Link as in RFC 8288. The URIs are relative, so that they fit whatever a proxy calls this server.
+
+/** Links between pages by offset; the next one is there if this one is full, as far as that is known when it begins. */
+function linkOffsets(c: Context, offset: number, limit: number, { rows, last }: Chunk) {
+  const at = (offset: number) => linked(c, {}, c.req.path.replace(/\/\d+\/(\d+)\/?$/, `/${offset}/$1`))
+  const next = offset + limit
+  setLinks(c, {
+    first: at(0),
+    prev: offset > 0 && at(Math.max(0, offset - limit)),
+    next: (rows === limit || !last) && next <= 2147483647 && at(next),
+  })
+}
+
+/** The URI of this request with other parameters. */
+function linked(c: Context, { cursor }: { cursor?: string }, path: string = c.req.path): string {
+  const begin = c.req.url.indexOf('?')
+  const others = (begin < 0 ? '' : c.req.url.slice(begin + 1))
+    .split('&')
+    .filter((pair) => pair !== '' && !/^cursor(=|$)/.test(pair))
+  const query = [...others, ...(cursor ? [`cursor=${cursor}`] : [])].join('&')
+  return query ? `${path}?${query}` : path
+}
+
+function setLinks(c: Context, links: Record<string, string | false | null>) {
+  const given = Object.entries(links).filter(([, uri]) => uri)
+  setHeader(c, 'Link', given.map(([rel, uri]) => `<${uri}>; rel="${rel}"`).join(', '))
+}
+
+/** `site-1-freezers` for /site/1/freezers. */
+function fileName(c: Context): string {
+  return c.req.path
+    .replace(/\/\d+\/\d+\/?$/, '')
+    .replace(/^\/|\/$/g, '')
+    .replaceAll('/', '-')
 }

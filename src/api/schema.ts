@@ -33,8 +33,17 @@ export const Page = v.object({ offset: Count, limit: Count })
 /** `/{id}/…/{offset}/{limit}` in a path. */
 export const PageById = v.object({ id: Id, offset: Count, limit: Count })
 
-// Postgres has no NUL in text, and UTF-8 no lone surrogates. Characters are counted as Postgres does, as code points.
-const Characters = v.pipe(
+const integerMessage = 'must be a whole number from -2147483648 to 2147483647'
+
+/** Whatever an int column may be compared with; it stays text. */
+export const Integer = v.pipe(
+  v.string(integerMessage),
+  v.regex(/^-?\d{1,10}$/, integerMessage),
+  v.check((text) => Number(text) >= -maxInt - 1 && Number(text) <= maxInt, integerMessage),
+)
+
+/** Text as Postgres can store it: no NUL; as UTF-8 can write it: no lone surrogates. Counted as Postgres does, as code points. */
+export const Characters = v.pipe(
   v.string('must be text, a number or null'),
   v.check((text) => !text.includes('\0'), 'must not contain the NUL character'),
   v.check((text) => text.isWellFormed(), 'must not contain half a surrogate pair'),
@@ -55,15 +64,15 @@ export const Name = v.pipe(
 )
 
 /** The notations that Postgres reads as macaddr (manual, section 8.9.4): six groups of two digits, two of six, three of four, or one. */
-export const Mac = v.nullable(
-  v.pipe(
-    v.string('must be a MAC address or null'),
-    v.regex(
-      /^([\da-f]{1,2}(:[\da-f]{1,2}){5}|[\da-f]{1,2}(-[\da-f]{1,2}){5}|[\da-f]{6}[:-]?[\da-f]{6}|[\da-f]{4}([.-])[\da-f]{4}\4[\da-f]{4})$/i,
-      'must be a MAC address such as 08:00:2b:01:02:03',
-    ),
+export const MacText = v.pipe(
+  v.string('must be a MAC address or null'),
+  v.regex(
+    /^([\da-f]{1,2}(:[\da-f]{1,2}){5}|[\da-f]{1,2}(-[\da-f]{1,2}){5}|[\da-f]{6}[:-]?[\da-f]{6}|[\da-f]{4}(\.[\da-f]{4}){2}|[\da-f]{4}(-[\da-f]{4}){2})$/i,
+    'must be a MAC address such as 08:00:2b:01:02:03',
   ),
 )
+
+export const Mac = v.nullable(MacText)
 
 /** The notations that Postgres reads as uuid (manual, section 8.12): 32 digits, hyphens after any four, perhaps in braces. */
 export const Uuid = v.pipe(

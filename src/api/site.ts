@@ -1,14 +1,17 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
 import { batched } from '../database/batch.ts'
+import { sites } from '../database/columns.ts'
 import type { Sql } from '../database/connect.ts'
 import { createSite, deleteSite, listSites, readSiteOverview, readSites, upsertSite } from '../database/site.ts'
-import { created, deleted, deleteOrCount, found, mustBeEmpty, sameId, sendJson } from './answer.ts'
+import { created, deleted, deleteOrCount, found, mustBeEmpty, sameId, sendStored } from './answer.ts'
 import { body } from './body.ts'
 import type { Env } from './env.ts'
-import { list, paged } from './list.ts'
+import { listed } from './list.ts'
+import { condition, mayCreate, sendRow, unmet, unmetOrMissing } from './precondition.ts'
+import { askedFields } from './query.ts'
 import { ById, Id, Name, Page, Text } from './schema.ts'
-import { param } from './validated.ts'
+import { param, withParameters } from './validated.ts'
 
 const fields = {
   contact: v.exactOptional(Text),
@@ -18,9 +21,9 @@ const fields = {
   postcode_or_zip: v.exactOptional(Text),
 }
 
-const NewSite = v.strictObject({ name: Name, ...fields })
+export const NewSite = v.strictObject({ name: Name, ...fields })
 
-const SitePatch = v.strictObject({
+export const SitePatch = v.strictObject({
   id: v.exactOptional(Id),
   site_id: v.exactOptional(Id),
   name: v.exactOptional(Name),
@@ -29,27 +32,40 @@ const SitePatch = v.strictObject({
 
 export const siteRoutes = (sql: Sql, longSql: Sql) => {
   const readSite = batched((ids: number[]) => readSites(sql, ids))
-  const readPage = paged(listSites, sql, longSql)
+  const list = listed(sites, listSites, sql, longSql)
 
   return new Hono<Env>()
-    .get('/sites', (c) => list(c, readPage))
-    .get('/sites/:offset/:limit', param(Page), (c) => list(c, readPage, c.req.valid('param')))
-    .get('/site/:id', param(ById), async (c) => {
+    .get(
+      '/sites',
+      withParameters((c) => list(c)),
+    )
+    .get('/sites/:offset/:limit', withParameters(param(Page)), (c) => list(c, c.req.valid('param')))
+    .get('/site/:id', withParameters(param(ById)), async (c) => {
       const { id } = c.req.valid('param')
-      return sendJson(c, found(await readSite(id), 'site', id))
+      const fields = askedFields(c, sites)
+      return sendRow(c, 'site', id, found(await readSite(id), 'site', id), fields)
     })
     .get('/site/:id/overview', param(ById), async (c) => {
       const { id } = c.req.valid('param')
       return c.json(found(await readSiteOverview(sql, id), 'site', id))
     })
-    .post('/site', body(NewSite), async (c) => created(c, 'site', await createSite(sql, c.req.valid('json'))))
+    .post('/site', body(NewSite), async (c) => {
+      mayCreate(c)
+      return created(c, 'site', await createSite(sql, c.req.valid('json')))
+    })
     .post('/site/:id', param(ById), body(SitePatch), async (c) => {
       const { id } = c.req.valid('param')
-      return c.json(await upsertSite(sql, id, sameId(c.req.valid('json'), id, ['id', 'site_id'])))
+      const patch = sameId(c.req.valid('json'), id, ['id', 'site_id'])
+      const stored = await upsertSite(sql, id, patch, condition(c))
+      if (!stored) throw unmet(c, 'site', id)
+      return sendStored(c, stored)
     })
     .delete('/site/:id', param(ById), async (c) => {
       const { id } = c.req.valid('param')
-      mustBeEmpty('site', id, found(await deleteOrCount(() => deleteSite(sql, id)), 'site', id))
+      const when = condition(c)
+      const held = await deleteOrCount(() => deleteSite(sql, id, when))
+      if (!held) throw await unmetOrMissing(c, 'site', id, readSite)
+      mustBeEmpty('site', id, held)
       return deleted(c, 'Site', id)
     })
 }

@@ -1,4 +1,5 @@
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
+import { matchedRoutes } from 'hono/route'
 import * as v from 'valibot'
 import { type FieldError, fieldProblem } from '../errors.ts'
 
@@ -17,6 +18,23 @@ export function param<Schema extends v.GenericSchema>(
     c.req.addValidatedData('param', validated(schema, c.req.param()) as object)
     return next()
   }
+}
+
+const takingParameters = new WeakSet<object>()
+
+/** Marks a handler, or a middleware of a route, that reads the query of the URI; elsewhere a URI must not have one. */
+export function withParameters<Handler extends object>(handler: Handler): Handler {
+  takingParameters.add(handler)
+  return handler
+}
+
+/** Refuses parameters where none is read: one that was ignored would give an answer that looks right and is not. */
+export function refuseParameters(c: Context) {
+  const routes = matchedRoutes(c)
+  const isRoute = routes.some(({ method }) => method !== 'ALL')
+  if (!isRoute || routes.some(({ handler }) => takingParameters.has(handler))) return
+  const unknown = Object.keys(c.req.query()).map((field) => ({ field, message: 'is not a parameter here' }))
+  if (unknown.length > 0) throw fieldProblem('invalid', unknown)
 }
 
 function fieldError(issue: v.BaseIssue<unknown>): FieldError {

@@ -19,7 +19,7 @@ export function connect(url: string, { max = 10, statementTimeoutMs = 10_000 } =
     connect_timeout: 5,
     // The driver's own waits up to 20 s before it tries again, and every query waits with it.
     backoff: () => 0.1,
-    // Each new connection would ask for the types of arrays; the one that is used is below.
+    // Each new connection would ask for the types of arrays; those that are used are below.
     fetch_types: false,
     connection: {
       application_name: 'lab-inventory',
@@ -41,6 +41,8 @@ export function connect(url: string, { max = 10, statementTimeoutMs = 10_000 } =
       },
       // int4[]
       integers: { to: 1007, from: [1007], serialize: total(integers), parse: (value: string) => value },
+      // text[]
+      texts: { to: 1009, from: [1009], serialize: total(texts), parse: (value: string) => value },
       boolean: { to: 16, from: [16], serialize: total(boolean), parse: (value: string) => value === 't' },
       json: { to: 114, from: [114, 3802], serialize: total(json), parse: (value: string) => JSON.parse(value) },
     },
@@ -54,6 +56,15 @@ export function connect(url: string, { max = 10, statementTimeoutMs = 10_000 } =
 // waits there for a slow one while other connections are free, and if both have to be prepared again (a migration changed
 // the type of a column) is never answered.
 const oneQueryAtATime = { max_pipeline: 0 }
+
+/**
+ * Has a statement sent without a name. For one that is put together, because a connection keeps what it has prepared until
+ * it ends, and there is no end to what can be asked for; and because the best plan depends on the values. `options` is not in
+ * the driver's types; sql.unsafe() takes the same, but no fragments.
+ */
+export function unprepared<Query extends object>(query: Query): Query {
+  return Object.assign(query, { options: { ...(query as { options?: object }).options, prepare: false } })
+}
 
 /**
  * When a statement fails after some of its rows have come, the driver leaves as many holes at the start of the next
@@ -97,6 +108,11 @@ function text(value: unknown) {
 
 function integers(value: unknown) {
   return Array.isArray(value) && value.every(Number.isInteger) ? `{${value.join(',')}}` : text(value)
+}
+
+function texts(value: unknown) {
+  if (!Array.isArray(value) || !value.every((element) => typeof element === 'string')) return text(value)
+  return `{${value.map((element) => `"${element.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`
 }
 
 // What is neither true nor false is for Postgres to judge; the driver's own would call it false.

@@ -72,13 +72,13 @@ export async function listInstruments(sql: Sql, stretches: Stretch<InstrumentKey
 /** Computers and freezers of a site as one list: computers before freezers, then by id. */
 export async function listInstrumentsOfSite(
   sql: Sql,
-  stretches: (Stretch<InstrumentKey> & { siteId: number })[],
+  stretches: (Stretch<InstrumentKey> & { of: number })[],
 ): Promise<Page<InstrumentKey>[]> {
   const { afters, offsets, limits } = columns(stretches, start)
   return await sql<Page<InstrumentKey>[]>`
     select page.json, page.rows, page.last
     from unnest(
-      (select ${stretches.map(({ siteId }) => siteId)}::int[]),
+      (select ${stretches.map(({ of }) => of)}::int[]),
       (select ${afters.map(([_, kind, id]) => (kind === 0 ? id : 2147483647))}::int[]),
       (select ${afters.map(([_, kind, id]) => (kind === 1 ? id : 0))}::int[]),
       (select ${offsets}::int[]),

@@ -1,6 +1,6 @@
-// What all lists have in common. Postgres makes the JSON of a page, because that is the cheapest way from rows to bytes (see
-// bench/rows.ts), and one statement reads several pages, so that those asked for at once share a round trip. Where a
-// page begins is found in the index alone, before any row is fetched.
+// What all lists have in common. Postgres makes the JSON of a page: that halves the work of this process, of which there is
+// one thread, for more work in Postgres, which has all cores (npm run bench:rows measures both). One statement reads several
+// pages, so that those asked for at once share a round trip. Where a page begins is found in the index alone, before any row is fetched.
 //
 // The arrays are given as (select ${ids}::int[]), so that Postgres can't see how long they are: short ones would look cheaper
 // than what it keeps a plan for, and be planned again each time.

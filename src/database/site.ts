@@ -1,5 +1,6 @@
 import type { Sql } from './connect.ts'
 import { columns, type Page, type Stretch } from './page.ts'
+import { always, type Condition, type Stored } from './version.ts'
 
 export type Site = {
   id: number
@@ -24,21 +25,22 @@ export type SiteOverview = {
 }
 
 /**
- * The sites with these ids, in their order, as JSON; null where there is none. "limit 1" keeps it a look-up in the index for
+ * The sites with these ids, in their order, as JSON; undefined where there is none. "limit 1" keeps it a look-up in the index for
  * each id: as a join, a table might be read whole for ten of its rows.
  */
-export async function readSites(sql: Sql, ids: number[]): Promise<(string | null)[]> {
-  const rows = await sql<{ json: string | null }[]>`
-    select row_to_json(site)::text as json
+export async function readSites(sql: Sql, ids: number[]): Promise<(Stored | undefined)[]> {
+  const rows = await sql<(Stored | { version: null; json: null })[]>`
+    select site.version, site.json
     from unnest((select ${ids}::int[])) with ordinality as asked (id, nr)
     left join lateral (
-      select id, name, contact, address, state_or_region, country, postcode_or_zip
+      select site.xmin::text as version, row_to_json(shown)::text as json
       from site
+      cross join lateral (select id, name, contact, address, state_or_region, country, postcode_or_zip) as shown
       where site.id = asked.id
       limit 1
     ) as site on true
     order by nr`
-  return rows.map(({ json }) => json)
+  return rows.map((row) => (row.json === null ? undefined : row))
 }
 
 export async function readSiteOverview(sql: Sql, id: number): Promise<SiteOverview | undefined> {
@@ -111,8 +113,8 @@ export async function listSites(sql: Sql, stretches: Stretch<number>[]): Promise
  * prepared plan may keep the number of one that create_tables.sql has dropped meanwhile, and would fail from then on.
  * Two such statements may come upon the same id; the one that comes late stores nothing and is run again.
  */
-export async function createSite(sql: Sql, site: NewSite): Promise<Site> {
-  const [row] = await sql<Site[]>`
+export async function createSite(sql: Sql, site: NewSite): Promise<Stored & { id: number }> {
+  const [row] = await sql<(Stored & { id: number })[]>`
     with next as materialized (
       select nextval('site_id_seq'::text::regclass) as id
     ), candidate as (
@@ -137,21 +139,35 @@ export async function createSite(sql: Sql, site: NewSite): Promise<Site> {
       ${site.postcode_or_zip ?? null}
     from unused
     on conflict (id) do nothing
-    returning id, name, contact, address, state_or_region, country, postcode_or_zip`
+    returning
+      id,
+      xmin::text as version,
+      (
+        select row_to_json(shown)::text
+        from (select id, name, contact, address, state_or_region, country, postcode_or_zip) as shown
+      ) as json`
   return row ?? (await createSite(sql, site))
 }
 
 /**
- * Creates the site with this id, or updates it. Returns the stored row.
+ * Creates the site with this id, or updates it. Returns the stored row; undefined when it, or that there is none, does not meet
+ * the condition: then nothing is stored.
  * Throws PostgresError 23502 (column name) when there is no such site and no name for it.
  *
  * Postgres checks "not null" before "on conflict", so an update without a name has to insert the name that the row has.
- * It is locked while it is read: a site that is deleted meanwhile does not come back under its old name.
+ * It is locked while it is read: a site that is deleted meanwhile does not come back under its old name. So it is where a
+ * condition needs a row; and of those who come with one version at once, each waits for the one before, and then "on conflict"
+ * compares with what that has left. "(select …)" hides mayCreate from the planner, which would plan anew for each value.
  */
-export async function upsertSite(sql: Sql, id: number, site: SitePatch): Promise<Site> {
-  const [row] = await sql<[Site]>`
+export async function upsertSite(
+  sql: Sql,
+  id: number,
+  site: SitePatch,
+  { mayCreate, oneOf, noneOf }: Condition = always,
+): Promise<Stored | undefined> {
+  const [row] = await sql<Stored[]>`
     insert into site (id, name, contact, address, state_or_region, country, postcode_or_zip)
-    values (
+    select
       ${id},
       coalesce(${site.name ?? null}, (select name from site where id = ${id} for key share)),
       ${site.contact ?? null},
@@ -159,7 +175,8 @@ export async function upsertSite(sql: Sql, id: number, site: SitePatch): Promise
       ${site.state_or_region ?? null},
       ${site.country ?? null},
       ${site.postcode_or_zip ?? null}
-    )
+    where (select ${mayCreate}::boolean)
+      or exists (select from site where id = ${id} for key share)
     on conflict (id) do update set
       name = case when ${site.name !== undefined} then excluded.name else site.name end,
       contact = case when ${site.contact !== undefined} then excluded.contact else site.contact end,
@@ -169,25 +186,44 @@ export async function upsertSite(sql: Sql, id: number, site: SitePatch): Promise
       country = case when ${site.country !== undefined} then excluded.country else site.country end,
       postcode_or_zip = case
         when ${site.postcode_or_zip !== undefined} then excluded.postcode_or_zip else site.postcode_or_zip end
-    returning id, name, contact, address, state_or_region, country, postcode_or_zip`
+    where coalesce(site.xmin::text = any(${oneOf}::text[]), true)
+      and site.xmin::text <> all(${noneOf}::text[])
+    returning
+      xmin::text as version,
+      (
+        select row_to_json(shown)::text
+        from (select id, name, contact, address, state_or_region, country, postcode_or_zip) as shown
+      ) as json`
   return row
 }
 
 /**
- * Deletes the site if nothing is there, and tells what is: all zero means deleted; undefined, that there was no such site.
+ * Deletes the site if nothing is there, and tells what is: all zero means deleted; undefined, that there was no such site, or
+ * that it does not meet the condition. That is looked at twice: the delete waits for a transaction that is changing the site,
+ * and then has the row as that left it, while what else is read is as it was when the statement began.
  * Throws PostgresError 23503 when something was put there while the statement ran.
  */
-export async function deleteSite(sql: Sql, id: number): Promise<{ freezers: number; computers: number } | undefined> {
+export async function deleteSite(
+  sql: Sql,
+  id: number,
+  { oneOf, noneOf }: Condition = always,
+): Promise<{ freezers: number; computers: number } | undefined> {
   const [row] = await sql<{ freezers: number; computers: number }[]>`
     with held as materialized (
       select
-        (select count(*) from freezer where site_id = ${id})::int as freezers,
-        (select count(*) from computer where site_id = ${id})::int as computers
+        (select count(*) from freezer where site_id = site.id)::int as freezers,
+        (select count(*) from computer where site_id = site.id)::int as computers
+      from site
+      where id = ${id}
+        and coalesce(xmin::text = any(${oneOf}::text[]), true)
+        and xmin::text <> all(${noneOf}::text[])
     ), deleted as (
       delete from site
       using held
       where site.id = ${id}
         and held.freezers + held.computers = 0
+        and coalesce(site.xmin::text = any(${oneOf}::text[]), true)
+        and site.xmin::text <> all(${noneOf}::text[])
       returning site.id
     )
     select freezers, computers

@@ -44,7 +44,15 @@ export async function fill(serverUrl: string, scale: Scale, tell: (text: string)
   for (const [name, count] of Object.entries(scale)) {
     await client.query('select set_config($1, $2, false)', [`bench.${name}`, String(count)])
   }
+  // Indexes are made in a fraction of the time when the rows are there.
+  const { rows: indexes } = await client.query(findIndexes)
+  for (const { name } of indexes) await client.query(`drop index ${name}`)
   await client.query(script)
+  await client.query("set maintenance_work_mem = '512MB'")
+  for (const { name, definition } of indexes) {
+    tell(`Making the index ${name} …`)
+    await client.query(definition)
+  }
   await client.query('vacuum (analyze)')
   await client.query('checkpoint')
   await client.query(`comment on database ${database} is '${mark}'`)
@@ -93,6 +101,14 @@ const findMark = `
   select shobj_description(oid, 'pg_database') as mark
   from pg_database
   where datname = $1`
+
+// Those that are not of a constraint.
+const findIndexes = `
+  select indexrelid::regclass::text as name, pg_get_indexdef(indexrelid) as definition
+  from pg_index
+  join pg_class on pg_class.oid = indexrelid
+  where relnamespace = 'public'::regnamespace
+    and not exists (select from pg_constraint where conindid = indexrelid)`
 
 const countActive = `
   select count(*)::int as count

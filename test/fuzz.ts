@@ -209,7 +209,10 @@ function bodyOf(document: Document, type: string, schema: Schema): fc.Arbitrary<
     type === 'application/json'
       ? JSON.stringify(body)
       : Object.entries(body)
-          .map(([name, value]) => `${encode(name)}=${value === null ? '' : encode(String(value))}`)
+          .map(
+            ([name, value]) =>
+              `${encode(name)}=${value === null ? '' : encode(typeof value === 'object' ? JSON.stringify(value) : String(value))}`,
+          )
           .join('&'),
   ]
   return fc.oneof({ weight: 3, arbitrary: fields }, changed).map(written)

@@ -19,9 +19,20 @@ import { Problem, toProblem } from './errors.ts'
 /**
  * All routes, and what holds for each of them. Nothing is opened or listened on here: tests call `app.request()`.
  * `longSql` is a small pool by itself for all pages of a list after its first: however many lists are being streamed, the
- * connections of `sql` stay free for requests that are answered at once.
+ * connections of `sql` stay free for requests that are answered at once. `askedSql` is one for lists that are filtered, sorted and
+ * the like, of which some take long.
  */
-export function createApp({ sql, longSql = sql, log }: { sql: Sql; longSql?: Sql; log: Logger }) {
+export function createApp({
+  sql,
+  longSql = sql,
+  askedSql = longSql,
+  log,
+}: {
+  sql: Sql
+  longSql?: Sql
+  askedSql?: Sql
+  log: Logger
+}) {
   const app = new Hono<Env>({ strict: false })
 
   // One function for all requests, because each one more is a promise or two more for every request.
@@ -73,11 +84,11 @@ export function createApp({ sql, longSql = sql, log }: { sql: Sql; longSql?: Sql
   })
 
   return app
-    .route('/', siteRoutes(sql, longSql))
-    .route('/', freezerRoutes(sql, longSql))
-    .route('/', computerRoutes(sql, longSql))
-    .route('/', containerRoutes(sql, longSql))
-    .route('/', instrumentRoutes(sql, longSql))
+    .route('/', siteRoutes({ sql, longSql, askedSql }))
+    .route('/', freezerRoutes({ sql, longSql, askedSql }))
+    .route('/', computerRoutes({ sql, longSql, askedSql }))
+    .route('/', containerRoutes({ sql, longSql, askedSql }))
+    .route('/', instrumentRoutes({ sql, longSql, askedSql }))
     .route('/', summaryRoutes(sql))
     .route('/', searchRoutes(sql))
     .route('/', openapiRoutes())

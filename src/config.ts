@@ -1,9 +1,6 @@
 import { availableParallelism } from 'node:os'
 import * as v from 'valibot'
 
-/** Connections for long lists that each worker opens at most. */
-export const longPool = 2
-
 /** Every setting: an environment variable, what it is for, and what it is if it isn't set (without a default: needed). */
 const settings = {
   DATABASE_URL: {
@@ -31,7 +28,7 @@ const settings = {
     schema: numberOrAuto(1, 256),
   },
   DATABASE_POOL: {
-    help: 'Connections for short queries that each worker opens at most (long lists have 2 more), or "auto" for up to 10, and 80 in all.',
+    help: 'Connections for short queries that each worker opens at most (lists have 2 to 4 more), or "auto" for up to 10, and 80 in all.',
     default: 'auto',
     schema: numberOrAuto(1, 1_000),
   },
@@ -55,7 +52,10 @@ export type Config = Readonly<{
   host: string
   port: number
   workers: number
+  /** Connections of a worker for what is answered at once. */
   pool: number
+  /** For the pages of long lists; and as many for lists of which a request asks more than to be there. */
+  listPool: number
   migrate: boolean
   logLevel: string
 }>
@@ -83,10 +83,12 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
   const workers = concurrency === 'auto' ? availableParallelism() : concurrency
   const connections = value('DATABASE_POOL')
   // Postgres takes 100 connections if nobody has told it otherwise; some are left to admins and to other programs.
-  const pool = connections === 'auto' ? Math.min(10, Math.max(1, Math.floor(80 / workers) - longPool)) : connections
+  const each = Math.floor(80 / workers)
+  const listPool = each < 8 ? 1 : 2
+  const pool = connections === 'auto' ? Math.min(10, Math.max(1, each - 2 * listPool)) : connections
   const migrate = value('MIGRATE') === 'on'
   const logLevel = value('LOG_LEVEL')
-  const config = Object.freeze({ databaseUrl, host, port, workers, pool, migrate, logLevel })
+  const config = Object.freeze({ databaseUrl, host, port, workers, pool, listPool, migrate, logLevel })
   return errors.length > 0 ? { errors } : { config }
 }
 

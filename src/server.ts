@@ -4,7 +4,6 @@ import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
-import { longPool } from './config.ts'
 import { connect } from './database/connect.ts'
 import { Problem } from './errors.ts'
 
@@ -13,12 +12,19 @@ const drainMs = 8_000
 
 /** Listens, and answers until it is told to stop. `stop` takes no new connections, lets requests finish, and resolves. */
 export async function serve(
-  { databaseUrl, host, port, pool = 10 }: { databaseUrl: string; host: string; port: number; pool?: number },
+  {
+    databaseUrl,
+    host,
+    port,
+    pool = 10,
+    listPool = 2,
+  }: { databaseUrl: string; host: string; port: number; pool?: number; listPool?: number },
   log: Logger,
 ): Promise<{ url: string; stop: () => Promise<void> }> {
   const sql = connect(databaseUrl, { max: pool })
-  const longSql = connect(databaseUrl, { max: longPool })
-  const app = createApp({ sql, longSql, log })
+  const longSql = connect(databaseUrl, { max: listPool })
+  const askedSql = connect(databaseUrl, { max: listPool })
+  const app = createApp({ sql, longSql, askedSql, log })
   const listener = getRequestListener(app.fetch, { errorHandler: () => badRequest(log) })
   // What is being answered on each connection. A set of answers would be less code, but keeps all that belongs to them in memory
   // until the old generation is collected: at 64 connections a quarter fewer answers a second.
@@ -72,7 +78,7 @@ export async function serve(
     const timer = setTimeout(() => server.closeAllConnections(), drainMs)
     await closed
     clearTimeout(timer)
-    await Promise.all([sql.end({ timeout: 1 }), longSql.end({ timeout: 1 })])
+    await Promise.all([sql, longSql, askedSql].map((pool) => pool.end({ timeout: 1 })))
   }
 
   const address = server.address() as AddressInfo

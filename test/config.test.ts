@@ -17,6 +17,7 @@ test('only DATABASE_URL is needed; the others have defaults', () => {
     port: 5000,
     workers: 1,
     pool: 10,
+    listPool: 2,
     migrate: true,
     logLevel: 'info',
   }
@@ -39,6 +40,7 @@ test('every setting is read from its variable', () => {
     port: 0,
     workers: 16,
     pool: 4,
+    listPool: 1,
     migrate: false,
     logLevel: 'silent',
   }
@@ -48,14 +50,14 @@ test('every setting is read from its variable', () => {
 test('auto takes the cores, and connections that are not too many in all', () => {
   const config = (env: Record<string, string>) => readConfig({ DATABASE_URL, ...env })
   expect(config({ WEB_CONCURRENCY: 'auto' })).toMatchObject({ config: { workers: availableParallelism() } })
-  for (const [workers, pool] of [
-    [1, 10],
-    [6, 10],
-    [8, 8],
-    [20, 2],
-    [40, 1],
+  for (const [workers, pool, listPool] of [
+    [1, 10, 2],
+    [6, 9, 2],
+    [8, 6, 2],
+    [20, 2, 1],
+    [40, 1, 1],
   ]) {
-    expect(config({ WEB_CONCURRENCY: String(workers) })).toMatchObject({ config: { workers, pool } })
+    expect(config({ WEB_CONCURRENCY: String(workers) })).toMatchObject({ config: { workers, pool, listPool } })
   }
 })
 

@@ -124,6 +124,19 @@ describe('filters', () => {
     expect(`${error?.field} ${error?.message}`).toContain(message === 'there' ? 'no such operator' : message)
   })
 
+  test('many values are one parameter, and more than fit into a link are refused', async () => {
+    const many = Array.from({ length: 3_000 }, (_, i) => 1 + (i % 9)).join(',')
+    expect(ids((await client.get(`/sites?id__in=${many}`)).json)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9])
+    const { status, json } = await client.get(`/sites?id__in=${many}&limit=2`)
+    expect([status, json.errors[0].field]).toEqual([400, 'limit'])
+  })
+
+  test('a letter that becomes a backslash without its accent is found', async () => {
+    const { json } = await client.post('/site', { name: 'full width \uff3c here' })
+    expect(ids((await client.get('/sites?name__contains=%EF%BC%BC')).json)).toEqual([json.id])
+    await client.delete(`/site/${json.id}`)
+  })
+
   test('what is not UTF-8 is 400', async () => {
     expect((await client.get('/sites?name=%FF')).status).toBe(400)
   })
@@ -260,6 +273,12 @@ describe('formats', () => {
     expect([...bytes.slice(0, 5)]).toEqual([0xef, 0xbb, 0xbf, ...Buffer.from('id')])
   })
 
+  test('a row of one null is a line, too', async () => {
+    for (const query of ['', '&limit=1']) {
+      expect((await client.get(`/sites?id=1&fields=country&format=csv${query}`)).text).toBe('country\r\n\r\n')
+    }
+  })
+
   test('CSV tells empty text from null', async () => {
     const { text } = await client.get('/sites?fields=country,id&id__in=1,5&format=csv')
     expect(text).toBe('country,id\r\n,1\r\n"",5\r\n')
@@ -295,6 +314,14 @@ describe('formats', () => {
       'application/json',
     )
     expect((await ask({ Accept: 'application/x-ndjson' })).text.split('\n')).toHaveLength(3)
+    for (const [accept, type] of [
+      ['TEXT/CSV', 'text/csv; charset=utf-8; header=present'],
+      ['*/*, text/csv;q=0.1', 'application/json'],
+      ['text/csv;q=0, application/json;q=0.1', 'application/json'],
+      ['image/png', 'application/json'],
+    ] as const) {
+      expect((await ask({ Accept: accept })).headers.get('content-type')).toBe(type)
+    }
     for (const { headers } of [csv, await ask({})]) expect(headers.get('vary')).toBe('Accept, X-Fields')
     expect((await ask({ 'X-Fields': 'id,colour' })).json.errors[0].field).toBe('X-Fields')
   })
@@ -310,7 +337,18 @@ test('a single row has only the fields that are asked for, in that order', async
   const whole = await ask('/site/2')
   const { text, headers } = await ask('/site/2?fields=country,id')
   expect(text).toBe('{"country":"USA","id":2}')
-  expect(headers.get('etag')).toBe(whole.headers.get('etag'))
+  const etag = headers.get('etag') ?? ''
+  expect(etag).toBe(whole.headers.get('etag')?.replace(/"$/, ';country,id"'))
+  expect((await ask('/site/2?fields=country,id', { 'If-None-Match': etag })).status).toBe(304)
+  expect((await ask('/site/2', { 'If-None-Match': etag })).status).toBe(200)
+  expect(
+    (
+      await client.request('POST', '/site/2', {
+        body: 'contact=',
+        headers: { 'If-Match': etag, 'Content-Type': 'application/x-www-form-urlencoded' },
+      })
+    ).status,
+  ).toBe(200)
   expect((await ask('/site/2', { 'X-Fields': 'id' })).text).toBe('{"id":2}')
   for (const query of ['fields=colour', 'country=USA', 'fields=id&fields=id', 'fields=']) {
     expect((await ask(`/site/2?${query}`)).status).toBe(400)

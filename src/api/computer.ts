@@ -11,7 +11,7 @@ import {
   readComputersByMac,
   upsertComputer,
 } from '../database/computer.ts'
-import type { Sql } from '../database/connect.ts'
+import type { Pools } from '../database/connect.ts'
 import { readSites } from '../database/site.ts'
 import { created, deleted, found, sameId, sendStored, upsertOrAgain } from './answer.ts'
 import { body } from './body.ts'
@@ -32,10 +32,11 @@ export const ComputerPatch = v.strictObject({
   site_id: v.exactOptional(Id),
 })
 
-export const computerRoutes = (sql: Sql, longSql: Sql) => {
+export const computerRoutes = (pools: Pools) => {
+  const { sql } = pools
   const readComputer = batched((ids: number[]) => readComputers(sql, ids))
-  const list = listed(computers, listComputers, sql, longSql, { column: 'mac', read: readComputersByMac })
-  const listOf = listed(computers, listComputersOfSite, sql, longSql)
+  const list = listed(computers, listComputers, pools, { column: 'mac', read: readComputersByMac })
+  const listOf = listed(computers, listComputersOfSite, pools)
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
     listOf(c, {
       ...page,

@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono'
 import * as v from 'valibot'
 import { batched } from '../database/batch.ts'
 import { containers } from '../database/columns.ts'
-import type { Sql } from '../database/connect.ts'
+import type { Pools } from '../database/connect.ts'
 import {
   createContainer,
   deleteContainer,
@@ -37,11 +37,12 @@ export const ContainerPatch = v.strictObject({
   freezer_id: v.exactOptional(Id),
 })
 
-export const containerRoutes = (sql: Sql, longSql: Sql) => {
+export const containerRoutes = (pools: Pools) => {
+  const { sql } = pools
   const readContainer = batched((ids: number[]) => readContainers(sql, ids))
   const readLocation = batched((ids: number[]) => readLocations(sql, ids))
-  const list = listed(containers, listContainers, sql, longSql, { column: 'uuid', read: readContainersByUuid })
-  const listOf = listed(containers, listContainersOfFreezer, sql, longSql)
+  const list = listed(containers, listContainers, pools, { column: 'uuid', read: readContainersByUuid })
+  const listOf = listed(containers, listContainersOfFreezer, pools)
   const listOfFreezer = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
     listOf(c, {
       ...page,

@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono'
 import * as v from 'valibot'
 import { batched } from '../database/batch.ts'
 import { freezers } from '../database/columns.ts'
-import type { Sql } from '../database/connect.ts'
+import type { Pools } from '../database/connect.ts'
 import {
   createFreezer,
   deleteFreezer,
@@ -30,10 +30,11 @@ export const FreezerPatch = v.strictObject({
   site_id: v.exactOptional(Id),
 })
 
-export const freezerRoutes = (sql: Sql, longSql: Sql) => {
+export const freezerRoutes = (pools: Pools) => {
+  const { sql } = pools
   const readFreezer = batched((ids: number[]) => readFreezers(sql, ids))
-  const list = listed(freezers, listFreezers, sql, longSql)
-  const listOf = listed(freezers, listFreezersOfSite, sql, longSql)
+  const list = listed(freezers, listFreezers, pools)
+  const listOf = listed(freezers, listFreezersOfSite, pools)
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
     listOf(c, {
       ...page,

@@ -1,6 +1,6 @@
 import { type Context, Hono } from 'hono'
 import { instruments } from '../database/columns.ts'
-import type { Sql } from '../database/connect.ts'
+import type { Pools } from '../database/connect.ts'
 import { listInstruments, listInstrumentsOfSite } from '../database/instrument.ts'
 import { readSites } from '../database/site.ts'
 import { found } from './answer.ts'
@@ -9,9 +9,10 @@ import { listed } from './list.ts'
 import { ById, Page, PageById } from './schema.ts'
 import { param, withParameters } from './validated.ts'
 
-export const instrumentRoutes = (sql: Sql, longSql: Sql) => {
-  const list = listed(instruments, listInstruments, sql, longSql)
-  const listOf = listed(instruments, listInstrumentsOfSite, sql, longSql)
+export const instrumentRoutes = (pools: Pools) => {
+  const { sql } = pools
+  const list = listed(instruments, listInstruments, pools)
+  const listOf = listed(instruments, listInstrumentsOfSite, pools)
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>
     listOf(c, {
       ...page,

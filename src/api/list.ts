@@ -1,15 +1,27 @@
 import type { Context } from 'hono'
 import { batched } from '../database/batch.ts'
-import type { List } from '../database/columns.ts'
-import type { Sql } from '../database/connect.ts'
+import { isIndexed, type List } from '../database/columns.ts'
+import type { Pools, Sql } from '../database/connect.ts'
 import type { Page, Stretch } from '../database/page.ts'
-import { countRows, estimateRows, type Filter, type Format, readRows, separators } from '../database/query.ts'
+import {
+  countRows,
+  estimateRows,
+  type Filter,
+  type Format,
+  type Key,
+  type Query,
+  type Rows,
+  readRows,
+  type Slice,
+  separators,
+} from '../database/query.ts'
+import { fieldProblem } from '../errors.ts'
 import { sendJson, setHeader } from './answer.ts'
 import type { Env } from './env.ts'
 import { type Asked, readAsked, writeCursor } from './query.ts'
 
 /** What the path of a list says: which page, and what the rows belong to. */
-type Place = {
+type Where = {
   offset?: number
   limit?: number
   /** The column that the path fixes, and its value. */
@@ -19,9 +31,9 @@ type Place = {
 }
 
 /** Some rows as text, how many, and the key of the last. */
-type Piece<Key> = { text: string | null; rows: number; last: Key | null }
+type Piece<Place> = { text: string | null; rows: number; last: Place | null }
 
-type Read<Key> = (after: Key | undefined, offset: number, limit: number) => Promise<Piece<Key>>
+type Read<Place> = (after: Place | undefined, offset: number, limit: number) => Promise<Piece<Place>>
 
 type Chunk = { text: string; rows: number; last: boolean }
 
@@ -31,7 +43,13 @@ const firstPageRows = 25
 const askedAtOnceRows = 100
 const growth = 4
 const maxPageRows = 500
-const pageCharacters = 64 * 1024
+const pageOfIndex = { maxRows: maxPageRows, characters: 64 * 1024 }
+// In an order that no index has, all rows are sorted again for each page.
+const pageOfSort = { maxRows: 50_000, characters: 4 * 1024 * 1024 }
+
+// A query for several pages is to take no longer than one long page, and to hold no more rows than that.
+const weight = ({ offset, limit }: { offset: number; limit: number }) => offset + 20 * limit
+const most = 20 * maxPageRows
 
 const formats = {
   json: { type: 'application/json', open: '[', close: ']' },
@@ -48,20 +66,24 @@ const formats = {
  * A list is read a page at a time, each after the last row of the one before and only when the client has taken that: memory
  * stays the same however long the list is, and no connection is held while a client is slow or gone.
  */
-export function listed<Key>(
+export function listed<PageKey>(
   list: List,
-  read: (sql: Sql, stretches: (Stretch<Key> & { of: number })[]) => Promise<Page<Key>[]>,
-  sql: Sql,
-  longSql: Sql,
+  read: (sql: Sql, stretches: (Stretch<PageKey> & { of: number })[]) => Promise<Page<PageKey>[]>,
+  { sql, longSql, askedSql }: Pools,
   lookUp: { column?: string; read?: (sql: Sql, values: string[]) => Promise<(string | null)[]> } = {},
-): (c: Context<Env>, place?: Place) => Promise<Response> {
-  const readFirst = batched((stretches: (Stretch<Key> & { of: number })[]) => read(sql, stretches), {
+): (c: Context<Env>, place?: Where) => Promise<Response> {
+  const readFirst = batched((stretches: (Stretch<PageKey> & { of: number })[]) => read(sql, stretches), {
     key: JSON.stringify,
-    // A query is to take no longer than one long page, and to hold no more rows than that.
-    weight: ({ offset, limit }) => offset + 20 * limit,
-    most: 20 * maxPageRows,
+    weight,
+    most,
   })
 
+  // Two at a time, as there are connections, and those who ask the same share it.
+  const readAskedRows = batched(
+    async (asked: { query: Query; slice: Slice }[]) =>
+      await Promise.all(asked.map(({ query, slice }) => readRows(askedSql, query, slice))),
+    { key: JSON.stringify, most: 1 },
+  )
   const readOne = batched((values: string[]) => lookUp.read?.(sql, values) ?? Promise.resolve([]))
 
   return async (c, place = {}) => {
@@ -72,11 +94,14 @@ export function listed<Key>(
     if (asked?.only?.operator === 'eq' && asked.only.column === lookUp.column && c.req.param('limit') === undefined) {
       return sendJson(c, `[${(await readOne(asked.only.values[0] ?? '')) ?? ''}]`)
     }
-    if (asked) return await listAsked(c, sql, longSql, asked, place)
+    if (asked) {
+      return await listAsked(c, askedSql, (query, slice) => readAskedRows({ query, slice }), asked, place)
+    }
 
-    const readPage: Read<Key> = async (after, offset, limit) => {
+    const readPage: Read<PageKey> = async (after, offset, limit) => {
       const stretch = { of: of?.id ?? 0, after, offset, limit }
-      const page = after === undefined ? await readFirst(stretch) : (await read(longSql, [stretch]))[0]
+      const isLight = after === undefined && weight(stretch) <= most
+      const page = isLight ? await readFirst(stretch) : (await read(longSql, [stretch]))[0]
       return { text: page?.json ?? null, rows: page?.rows ?? 0, last: page?.last ?? null }
     }
     const chunks = inChunks(readPage, 'json', '', offset, limit || Number.POSITIVE_INFINITY)
@@ -91,9 +116,9 @@ export function listed<Key>(
 async function listAsked(
   c: Context<Env>,
   sql: Sql,
-  longSql: Sql,
+  read: (query: Query, slice: Slice) => Promise<Rows>,
   { query, limit: pageLimit, cursor, count }: Asked,
-  { offset = 0, limit = 0, orMissing }: Place,
+  { offset = 0, limit = 0, orMissing }: Where,
 ): Promise<Response> {
   const { format, fields } = query
   const heading = format === 'csv' ? `${fields.join(',')}` : ''
@@ -106,9 +131,8 @@ async function listAsked(
 
   if (pageLimit !== undefined) {
     const { key: after, backward = false } = cursor ?? {}
-    const page = await readRows(sql, query, { after, backward, limit: pageLimit })
+    const page = await read(query, { after, backward, limit: pageLimit })
     if (page.rows === 0 && !cursor) await orMissing?.()
-    setHeaders()
     const link = (key: typeof page.first, backward: boolean) =>
       key && linked(c, { cursor: writeCursor(c, query, { key, backward }) })
     setLinks(c, {
@@ -116,16 +140,17 @@ async function listAsked(
       prev: (backward ? page.more : cursor !== undefined) && link(page.first, true),
       next: (backward || page.more) && link(page.last, false),
     })
-    return send(c, format, envelope(format, heading, page.text))
+    setHeaders()
+    return send(c, format, envelope(format, heading, page))
   }
 
   const chunks = inChunks(
-    (after: (string | null)[] | undefined, offset, limit) =>
-      readRows(after ? longSql : sql, query, { after, offset, limit }),
+    (after: Key | undefined, offset, limit) => read(query, { after, offset, limit }),
     format,
     heading,
     offset,
     limit || Number.POSITIVE_INFINITY,
+    isIndexed(query.list, query.order) ? pageOfIndex : pageOfSort,
   )
   const first = await firstOf(chunks)
   if (first.rows === 0) await orMissing?.()
@@ -134,22 +159,23 @@ async function listAsked(
   return first.last ? send(c, format, first.text) : stream(c, first, chunks, format)
 }
 
-function envelope(format: Format, heading: string, text: string | null): string {
+function envelope(format: Format, heading: string, { text, rows }: Rows): string {
   const { open, close } = formats[format]
-  const lines = [heading, text].filter(Boolean).join(separators[format])
-  return lines === '' && format === 'ndjson' ? '' : open + lines + close
+  const parts = [...(heading ? [heading] : []), ...(rows > 0 ? [text] : [])]
+  return parts.length === 0 && format === 'ndjson' ? '' : open + parts.join(separators[format]) + close
 }
 
-async function* inChunks<Key>(
-  read: Read<Key>,
+async function* inChunks<Place>(
+  read: Read<Place>,
   format: Format,
   heading: string,
   offset: number,
   limit: number,
+  { maxRows, characters } = pageOfIndex,
 ): AsyncGenerator<Chunk> {
   const { open, close } = formats[format]
   let before = open + heading + (heading && separators[format])
-  let after: Key | undefined
+  let after: Place | undefined
   let left = limit
   let pageRows = limit <= askedAtOnceRows ? limit : firstPageRows
   for (let last = false; !last; ) {
@@ -162,8 +188,8 @@ async function* inChunks<Key>(
     yield { text: before + (page.text ?? '') + end, rows: page.rows, last }
     before = separators[format]
     after = page.last ?? after
-    const fitting = Math.round((page.rows * pageCharacters) / (page.text?.length ?? 1))
-    pageRows = Math.max(1, Math.min(fitting, page.rows * growth, maxPageRows))
+    const fitting = Math.round((page.rows * characters) / (page.text?.length || 1))
+    pageRows = Math.max(1, Math.min(fitting, page.rows * growth, maxRows))
   }
 }
 
@@ -195,6 +221,9 @@ async function* bytes(c: Context<Env>, first: Chunk, rest: AsyncGenerator<Chunk>
 
 // Link as in RFC 8288. The URIs are relative, so that they fit whatever a proxy calls this server.
 
+// Clients and proxies take headers of some 8 kB together, and a link has to be a request line again.
+const maxLinkCharacters = 6_000
+
 /** Links between pages by offset; the next one is there if this one is full, as far as that is known when it begins. */
 function linkOffsets(c: Context, offset: number, limit: number, { rows, last }: Chunk) {
   const at = (offset: number) => linked(c, {}, c.req.path.replace(/\/\d+\/(\d+)\/?$/, `/${offset}/$1`))
@@ -218,7 +247,12 @@ function linked(c: Context, { cursor }: { cursor?: string }, path: string = c.re
 
 function setLinks(c: Context, links: Record<string, string | false | null>) {
   const given = Object.entries(links).filter(([, uri]) => uri)
-  setHeader(c, 'Link', given.map(([rel, uri]) => `<${uri}>; rel="${rel}"`).join(', '))
+  const link = given.map(([rel, uri]) => `<${uri}>; rel="${rel}"`).join(', ')
+  if (link.length > maxLinkCharacters) {
+    const message = 'makes links to other pages that are too long; ask for fewer values, or sort by fewer fields'
+    throw fieldProblem('invalid', [{ field: 'limit', message }])
+  }
+  setHeader(c, 'Link', link)
 }
 
 /** `site-1-freezers` for /site/1/freezers. */

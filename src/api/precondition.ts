@@ -6,7 +6,8 @@ import { missing, sendStored } from './answer.ts'
 // Conditional requests, RFC 9110, section 13; in its order (13.2.2), If-Match before If-None-Match. There is no Last-Modified,
 // and so the headers about dates are ignored (13.1.3, 13.1.4). Lists have no ETag, and look at none of these.
 
-type Tag = { weak: boolean; version: string }
+/** `tag` is what is between the quotes: the version, and the fields if not all were asked for, because it is to be another then. */
+type Tag = { weak: boolean; tag: string; version: string }
 type Tags = '*' | Tag[] | undefined
 
 /**
@@ -16,9 +17,10 @@ type Tags = '*' | Tag[] | undefined
 export function sendRow(c: Context, what: string, id: number, stored: Stored, fields?: string[]): Response {
   const wanted = strong(tags(c, 'If-Match'))
   if (wanted && !wanted.includes(stored.version)) throw changed(what, id)
+  const shown = fields ? { version: `${stored.version};${fields}`, json: only(stored.json, fields) } : stored
   const known = tags(c, 'If-None-Match')
-  const isKnown = known === '*' || weak(known).includes(stored.version)
-  return sendStored(c, fields ? { ...stored, json: only(stored.json, fields) } : stored, isKnown ? 304 : 200)
+  const isKnown = known === '*' || (known ?? []).some(({ tag }) => tag === shown.version)
+  return sendStored(c, shown, isKnown ? 304 : 200)
 }
 
 /** These fields of a row, in this order. */
@@ -98,8 +100,8 @@ function tags(c: Context, name: 'If-Match' | 'If-None-Match'): Tags {
     const message = `must be * or tags in double quotes, as ETag has them: curl -H '${name}: "${example}"'`
     throw fieldProblem('invalid', [{ field: name, message }])
   }
-  return [...value.matchAll(new RegExp(tag, 'g'))].map(([tag]) => ({
-    weak: tag.startsWith('W/'),
-    version: tag.slice(tag.indexOf('"') + 1, -1),
-  }))
+  return [...value.matchAll(new RegExp(tag, 'g'))].map(([text]) => {
+    const tag = text.slice(text.indexOf('"') + 1, -1)
+    return { weak: text.startsWith('W/'), tag, version: tag.replace(/;.*/s, '') }
+  })
 }

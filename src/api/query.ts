@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Context } from 'hono'
-import { accepts } from 'hono/accepts'
+import { parseAccept } from 'hono/utils/accept'
 import * as v from 'valibot'
 import type { Column, List } from '../database/columns.ts'
 import type { Filter, Format, Key, Operator, Order, Query } from '../database/query.ts'
@@ -49,7 +49,8 @@ export function readAsked(c: Context, list: List, fixed: Filter[]): Asked | unde
   const fieldsHeader = c.req.header('x-fields')
   const accept = c.req.header('accept') ?? '*/*'
   const begin = c.req.url.indexOf('?')
-  if (begin < 0 && fieldsHeader === undefined && !/csv|ndjson/.test(accept)) return undefined
+  if (begin < 0 && fieldsHeader === undefined && (accept === '*/*' || acceptedFormat(accept) === 'json'))
+    return undefined
 
   const errors: FieldError[] = []
   const fail = (field: string, message: string) => void errors.push({ field, message })
@@ -86,7 +87,7 @@ export function readAsked(c: Context, list: List, fixed: Filter[]): Asked | unde
     fail,
   )
   if (given.cursor !== undefined && limit === undefined) fail('cursor', 'needs the limit of the page that it came from')
-  const format = formats[given.format ?? ''] ?? acceptedFormat(c)
+  const format = formats[given.format ?? ''] ?? acceptedFormat(accept)
   const query = { list, filters, order, fields, format }
   const cursor = given.cursor === undefined ? undefined : readCursor(c, query, given.cursor)
   if (given.cursor !== undefined && !cursor) {
@@ -116,11 +117,21 @@ export function askedFields(c: Context, list: List): string[] | undefined {
   return fields
 }
 
-function acceptedFormat(c: Context): Format {
-  const types = { 'application/json': 'json', 'application/x-ndjson': 'ndjson', 'text/csv': 'csv' } as const
-  return types[
-    accepts(c, { header: 'Accept', supports: Object.keys(types), default: 'application/json' }) as keyof typeof types
-  ]
+const types: Record<string, Format> = {
+  'application/json': 'json',
+  'application/*': 'json',
+  '*/*': 'json',
+  'application/x-ndjson': 'ndjson',
+  'text/csv': 'csv',
+  'text/*': 'csv',
+}
+
+/** The format of the media range with the greatest weight (RFC 9110, section 12.5.1) that there is one for, or JSON. */
+function acceptedFormat(accept: string): Format {
+  const [best] = parseAccept(accept.toLowerCase())
+    .filter(({ type, q }) => q > 0 && Object.hasOwn(types, type))
+    .sort((a, b) => b.q - a.q)
+  return types[best?.type ?? ''] ?? 'json'
 }
 
 function readFilter(list: List, name: string, text: string): Filter | FieldError {

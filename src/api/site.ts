@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import { batched } from '../database/batch.ts'
 import { sites } from '../database/columns.ts'
-import type { Sql } from '../database/connect.ts'
+import type { Pools } from '../database/connect.ts'
 import { createSite, deleteSite, listSites, readSiteOverview, readSites, upsertSite } from '../database/site.ts'
 import { created, deleted, deleteOrCount, found, mustBeEmpty, sameId, sendStored } from './answer.ts'
 import { body } from './body.ts'
@@ -30,9 +30,10 @@ export const SitePatch = v.strictObject({
   ...fields,
 })
 
-export const siteRoutes = (sql: Sql, longSql: Sql) => {
+export const siteRoutes = (pools: Pools) => {
+  const { sql } = pools
   const readSite = batched((ids: number[]) => readSites(sql, ids))
-  const list = listed(sites, listSites, sql, longSql)
+  const list = listed(sites, listSites, pools)
 
   return new Hono<Env>()
     .get(

@@ -5,7 +5,8 @@
 export type ColumnType = 'int' | 'text' | 'uuid' | 'macaddr'
 
 /**
- * `trigrams`: there is an index on search_text() of it (0002_search.sql), which serves `contains` and `startswith`; `sorted`: there
+ * `trigrams`: there is an index on search_text() of it (0002_search.sql), which serves `contains` and `startswith`
+ * of three letters or digits in a row; `sorted`: there
  * is one on its beginning (0003_list_indexes.sql), which serves equality.
  */
 export type Column = { type: ColumnType; nullable?: true; trigrams?: true; sorted?: true }
@@ -59,4 +60,15 @@ export const instruments: List = {
     name: { type: 'text' },
   },
   order: ['site_id', 'computer_id', 'freezer_id'],
+}
+
+/** Whether an index has the rows in this order, or in groups by its first column. */
+export function isIndexed(
+  { name, columns, order: own }: List,
+  order: { column: string; descending: boolean }[],
+): boolean {
+  const [first] = order
+  const column = columns[first?.column ?? '']
+  if (name === 'instrument') return order.every((each, i) => each.column === own[i] && !each.descending)
+  return column !== undefined && (column.type !== 'text' || column.sorted === true)
 }

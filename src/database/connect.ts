@@ -3,6 +3,9 @@ import postgres from 'postgres'
 /** What every database function takes first: a pool of connections. */
 export type Sql = postgres.Sql
 
+/** The pools of a server: for what is answered at once, for the pages of long lists, for lists that may take long. */
+export type Pools = { sql: Sql; longSql: Sql; askedSql: Sql }
+
 /**
  * A pool of connections; the first query opens one. `statementTimeoutMs` is for Postgres to keep. What it works around
  * is known of postgres 3.4.9, and test/driver.test.ts has a test for each.

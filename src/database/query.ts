@@ -107,13 +107,16 @@ export const separators = { json: ',', ndjson: '\n', csv: '\r\n' } as const sati
 function source(sql: Sql, list: List): Fragment {
   if (list.name !== 'instrument') return sql`${sql(list.name)}`
   return sql`(
-    select site_id, site.name as site_name, computer.id as computer_id, null::int as freezer_id, computer.name
+    select
+      site_id,
+      (select name from site where site.id = site_id) as site_name,
+      id as computer_id,
+      null::int as freezer_id,
+      name
     from computer
-    join site on site.id = site_id
     union all
-    select site_id, site.name, null, freezer.id, freezer.name
+    select site_id, (select name from site where site.id = site_id), null, id, name
     from freezer
-    join site on site.id = site_id
   ) as instrument`
 }
 
@@ -204,33 +207,36 @@ function condition(sql: Sql, list: List, { column, operator, values }: Filter): 
     case 'lte':
       return comparison(sql, list, column, sql`<=`, value)
     case 'in':
-      return sql`${sql(column)} = any (array[${commas(
-        sql,
-        values.map((each) => typed(sql, list, column, each)),
-      )}])`
+      return sql`${sql(column)} = any (${typed(sql, list, column, [...new Set(values)])})`
     case 'isnull':
       return value === 'true' ? sql`${sql(column)} is null` : sql`${sql(column)} is not null`
     case 'contains':
-      return like(sql, list, column, `%${escapeLike(value)}%`)
+      return like(sql, list, column, value, '%')
     case 'startswith':
-      return like(sql, list, column, `${escapeLike(value)}%`)
+      return like(sql, list, column, value, '')
   }
 }
 
-// The index knows text without case and accents. What it finds is then looked at as it is.
-function like(sql: Sql, list: List, column: string, pattern: string): Fragment {
-  const exact = sql`${sql(column)} ilike ${pattern}::text`
+// The index knows text without case and accents. What it finds is then looked at as it is. The pattern is escaped last: a
+// backslash may be what an accent leaves.
+function like(sql: Sql, list: List, column: string, value: string, before: '%' | ''): Fragment {
+  const pattern = (text: Fragment) =>
+    sql`${before}::text || regexp_replace(${text}, ${'([\\\\%_])'}::text, ${'\\\\\\1'}::text, 'g') || '%'`
+  const exact = sql`${sql(column)} ilike ${pattern(sql`${value}::text`)}`
   if (!list.columns[column]?.trigrams) return exact
-  return sql`(search_text(${sql(column)}) like search_text(${pattern}::text) and ${exact})`
+  return sql`(search_text(${sql(column)}) like ${pattern(sql`search_text(${value}::text)`)} and ${exact})`
 }
-
-const escapeLike = (text: string) => text.replace(/[\\%_]/g, '\\$&')
 
 function comparison(sql: Sql, list: List, column: string, operator: Fragment, value: string): Fragment {
   return sql`${sql(column)} ${operator} ${typed(sql, list, column, value)}`
 }
 
-function typed(sql: Sql, list: List, column: string, value: string): Fragment {
+/** The value as a parameter of the column's type, or the values as one that is an array. */
+function typed(sql: Sql, list: List, column: string, value: string | string[]): Fragment {
+  if (Array.isArray(value)) {
+    const arrays = { int: sql`int[]`, uuid: sql`uuid[]`, macaddr: sql`macaddr[]`, text: sql`text[]` }
+    return sql`${value}::text[]::${arrays[list.columns[column]?.type ?? 'text']}`
+  }
   switch (list.columns[column]?.type) {
     case 'int':
       return sql`${value}::int`

@@ -42,14 +42,14 @@ type Chunk = { text: string; rows: number; last: boolean }
 const firstPageRows = 25
 const askedAtOnceRows = 100
 const growth = 4
-const maxPageRows = 500
-const pageOfIndex = { maxRows: maxPageRows, characters: 64 * 1024 }
+const maxPageRows = 1_000
+const pageOfIndex = { maxRows: maxPageRows, characters: 128 * 1024 }
 // In an order that no index has, all rows are sorted again for each page.
 const pageOfSort = { maxRows: 50_000, characters: 4 * 1024 * 1024 }
 
 // A query for several pages is to take no longer than one long page, and to hold no more rows than that.
 const weight = ({ offset, limit }: { offset: number; limit: number }) => offset + 20 * limit
-const most = 20 * maxPageRows
+const most = 10 * maxPageRows
 
 const formats = {
   json: { type: 'application/json', open: '[', close: ']' },
@@ -63,7 +63,7 @@ const formats = {
  * asked for at once share a query, and pages after the first have the pool for long lists. What a request asks beyond that
  * (see readAsked) is put into a statement of its own; but `lookUp` is for the one column that scanners ask for, alone and often.
  *
- * A list is read a page at a time, each after the last row of the one before and only when the client has taken that: memory
+ * A list is read a page at a time, each after the last row of the one before, and at most one ahead of what the client takes: memory
  * stays the same however long the list is, and no connection is held while a client is slow or gone.
  */
 export function listed<PageKey>(
@@ -177,19 +177,25 @@ async function* inChunks<Place>(
   let before = open + heading + (heading && separators[format])
   let after: Place | undefined
   let left = limit
-  let pageRows = limit <= askedAtOnceRows ? limit : firstPageRows
-  for (let last = false; !last; ) {
-    const asked = Math.min(pageRows, left)
-    const page = await read(after, after === undefined ? offset : 0, asked)
+  let asked = Math.min(limit <= askedAtOnceRows ? limit : firstPageRows, left)
+  const ask = () => read(after, after === undefined ? offset : 0, asked)
+  for (let upcoming = ask(), isFirst = true; ; isFirst = false) {
+    const page = await upcoming
     left -= page.rows
-    last = page.rows < asked || left === 0
+    const last = page.rows < asked || left === 0
     if (page.rows === 0) before = after === undefined ? open + heading : ''
     const end = last && (format === 'json' || heading || after !== undefined || page.rows > 0) ? close : ''
-    yield { text: before + (page.text ?? '') + end, rows: page.rows, last }
+    const chunk = { text: before + (page.text ?? '') + end, rows: page.rows, last }
+    if (last) return yield chunk
     before = separators[format]
     after = page.last ?? after
     const fitting = Math.round((page.rows * characters) / (page.text?.length || 1))
-    pageRows = Math.max(1, Math.min(fitting, page.rows * growth, maxRows))
+    asked = Math.min(left, Math.max(1, Math.min(fitting, page.rows * growth, maxRows)))
+    // The next page is read while this one is sent; but not behind the first, which may be all that is wanted.
+    if (isFirst) yield chunk
+    upcoming = ask()
+    upcoming.catch(() => {})
+    if (!isFirst) yield chunk
   }
 }
 

@@ -83,6 +83,16 @@ describe('a list of many pages', () => {
     },
   )
 
+  test.each(['/sites?sort=-name&limit=5', '/containers?description__contains=x', '/containers/19000/10'])(
+    '%s, which may take long, leaves the pool for short queries alone',
+    async (path) => {
+      const [short, long] = [counted(sql), counted(sql)]
+      expect((await testClient(short.counting, long.counting).get(path)).status).toBe(200)
+      expect(short.statements).toEqual([])
+      expect(long.statements.length).toBeGreaterThan(0)
+    },
+  )
+
   test('rows of the greatest length come in pages that fit into memory', async () => {
     const { sql } = await testDatabase()
     const long = '🧪'.repeat(10_000)

@@ -83,12 +83,13 @@ export function createApp({
     return answerProblem(c, problem, problem.status === 503 ? { 'Retry-After': '1' } : {})
   })
 
+  const pools = { sql, longSql, askedSql }
   return app
-    .route('/', siteRoutes({ sql, longSql, askedSql }))
-    .route('/', freezerRoutes({ sql, longSql, askedSql }))
-    .route('/', computerRoutes({ sql, longSql, askedSql }))
-    .route('/', containerRoutes({ sql, longSql, askedSql }))
-    .route('/', instrumentRoutes({ sql, longSql, askedSql }))
+    .route('/', siteRoutes(pools))
+    .route('/', freezerRoutes(pools))
+    .route('/', computerRoutes(pools))
+    .route('/', containerRoutes(pools))
+    .route('/', instrumentRoutes(pools))
     .route('/', summaryRoutes(sql))
     .route('/', searchRoutes(sql))
     .route('/', openapiRoutes())

@@ -121,7 +121,7 @@ async function listAsked(
   { offset = 0, limit = 0, orMissing }: Where,
 ): Promise<Response> {
   const { format, fields } = query
-  const heading = format === 'csv' ? `${fields.join(',')}` : ''
+  const heading = format === 'csv' ? fields.join(',') : ''
   const total = count && (await (count === 'exact' ? countRows : estimateRows)(sql, query))
   // When nothing can go wrong any more: a Problem is no file.
   const setHeaders = () => {

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { type Context, Hono } from 'hono'
 import { Problem } from '../errors.ts'
 import { setHeader } from './answer.ts'
-import { describe } from './description.ts'
 import { page, policy, readDocsFile, types } from './docs.ts'
 import type { Env } from './env.ts'
 
@@ -23,9 +22,7 @@ export const openapiRoutes = () => {
   }
 
   return new Hono<Env>()
-    .get('/openapi.json', async (c) =>
-      send(c, await kept('/openapi.json', 'application/json', () => JSON.stringify(describe()))),
-    )
+    .get('/openapi.json', async (c) => send(c, await kept('/openapi.json', 'application/json', describe)))
     .get('/docs', async (c) => {
       setHeader(c, 'Content-Security-Policy', policy)
       setHeader(c, 'Referrer-Policy', 'no-referrer')
@@ -37,6 +34,12 @@ export const openapiRoutes = () => {
         throw new Problem('missing', `There is no file ${name} here. The page is at /docs.`)
       return send(c, await kept(`/docs/${name}`, types[name], () => readDocsFile(name)))
     })
+}
+
+// Loaded when it is needed, so that a start doesn't wait for what few ask for.
+async function describe(): Promise<string> {
+  const description = await import('./description.ts')
+  return JSON.stringify(description.describe())
 }
 
 /** Answers with the file, unless the client has it. It asks each time, so that a new version is seen at once. */

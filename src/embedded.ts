@@ -16,6 +16,9 @@ const password = 'mock_dev_pass'
 export const devData = fileURLToPath(new URL('../.data/postgres-18', import.meta.url))
 export const devDatabase = 'postgres_dev'
 
+// The library ends a process that has nothing left to do with 0, whatever process.exitCode says: failed tests would pass.
+process.prependListener('beforeExit', () => process.exit())
+
 /**
  * Starts the Postgres that comes with `npm ci`, on this port or, if that is taken, on another. The data is in `directory`
  * and stays there. Importing this file installs signal handlers that stop the Postgres, and then the process: keep it out

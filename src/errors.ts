@@ -1,15 +1,19 @@
 import { STATUS_CODES } from 'node:http'
 import postgres from 'postgres'
+import { Unavailable } from './database/unavailable.ts'
 
 /** What went wrong, as far as the client can tell. */
 const statuses = {
   invalid: 400,
+  forbidden: 403,
   missing: 404,
   not_allowed: 405,
+  slow: 408,
   conflict: 409,
   precondition: 412,
   too_large: 413,
   unsupported: 415,
+  long_header: 431,
   internal: 500,
   unavailable: 503,
 } as const
@@ -55,45 +59,60 @@ const constraints: Record<string, FieldError> = {
   container_uuid_key: { field: 'uuid', message: 'another container has this UUID' },
 }
 
+/** What clients are told of what the guard throws. */
+const unavailable: Record<Unavailable['reason'], string> = {
+  refused: 'The database can not answer at the moment. Try again soon.',
+  unreachable: 'The database can not answer at the moment. Try again soon.',
+  lost: 'The connection to the database was lost. A read can be repeated at once; of a write, see first whether it was done.',
+  late: 'The database did not answer in time. Ask for less, or try again soon; of a write, see first whether it was done.',
+  crowded: 'There is too much to do at the moment. Nothing was done. Try again soon.',
+}
+
 /** Whatever was thrown, as a Problem; what nobody foresaw becomes an internal error, with the original as its cause. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
-  const { code } = error as { code?: unknown }
-  if (error instanceof postgres.PostgresError) {
-    const constraint = constraints[error.constraint_name ?? '']
-    if (error.code === '23503' || error.code === '23505') {
-      if (constraint) return fieldProblem('conflict', [constraint], { cause: error })
-    }
-    if (error.code === '23502' && error.column_name) {
-      return fieldProblem('invalid', [{ field: error.column_name, message: 'is needed to create it' }], {
-        cause: error,
-      })
-    }
+  if (error instanceof Unavailable) return new Problem('unavailable', unavailable[error.reason], [], { cause: error })
+  if (error instanceof postgres.PostgresError) return ofPostgres(error)
+  if ((error as { code?: unknown }).code === 'ECONNRESET') {
+    return new Problem('invalid', 'The request broke off.', [], { cause: error })
   }
-  if (isOfDriver(error) && typeof code === 'string' && passing.test(code)) {
-    return new Problem('unavailable', 'The database can not answer at the moment. Try again soon.', [], {
-      cause: error,
-    })
+  // Hono's adapter makes a URL of the Host, but only when it needs a whole Request: for a body that comes in chunks.
+  if ((error as { cause?: { code?: unknown } }).cause?.code === 'ERR_INVALID_URL') {
+    return new Problem('invalid', 'The Host of the request is none that a URL can have.', [], { cause: error })
   }
-  if (code === 'ECONNRESET') return new Problem('invalid', 'The request broke off.', [], { cause: error })
+  return internal(error)
+}
+
+// SQLSTATEs are those of appendix A of the Postgres manual.
+function ofPostgres(error: postgres.PostgresError): Problem {
+  const { code } = error
+  const constraint = constraints[error.constraint_name ?? '']
+  // unique_violation, foreign_key_violation
+  if (/^2350[35]$/.test(code) && constraint) return fieldProblem('conflict', [constraint], { cause: error })
+  // not_null_violation
+  if (code === '23502' && error.column_name) {
+    return fieldProblem('invalid', [{ field: error.column_name, message: 'is needed to create it' }], { cause: error })
+  }
+  // query_canceled, by statement_timeout
+  if (code === '57014') return new Problem('unavailable', unavailable.late, [], { cause: error })
+  // lock_not_available, by lock_timeout; serialization_failure and deadlock_detected, again and again
+  if (/^(55P03|40001|40P01)$/.test(code)) {
+    const detail = 'Somebody else is writing the same. Nothing was done. Try again soon.'
+    return new Problem('unavailable', detail, [], { cause: error })
+  }
+  // Class 08 connection, class 53 out of resources, 57P0x shutting down, read_only_sql_transaction
+  if (/^(08...|53...|57P0.|25006)$/.test(code)) {
+    return new Problem('unavailable', unavailable.refused, [], { cause: error })
+  }
+  // Class 22 data exception: of a value that the schemas let through.
+  if (/^22...$/.test(code)) {
+    return new Problem('invalid', 'The database does not take a value in this request.', [], { cause: error })
+  }
+  return internal(error)
+}
+
+function internal(cause: unknown): Problem {
   return new Problem('internal', 'Something went wrong in the server, not in the request. It has been logged.', [], {
-    cause: error,
+    cause,
   })
 }
-
-// The driver adds the query to whatever makes it fail, or has a name of its own for it; a client that leaves halfway through
-// its request gives the same codes without.
-function isOfDriver(error: unknown) {
-  const { code } = error as { code?: string }
-  return (
-    error instanceof postgres.PostgresError || Object.hasOwn(error as object, 'query') || /^CONNECT/.test(code ?? '')
-  )
-}
-
-/**
- * Errors that go away without anybody changing the request. SQLSTATEs are those of appendix A of the Postgres manual:
- * 08 connection, 25006 read-only, 40 rolled back in favour of another, 53 out of resources, 55P03 lock not available,
- * 57014 timeout, 57P0 shutting down. The driver has names of its own, and Node those of errno(3) and getaddrinfo(3).
- */
-const passing =
-  /^(08...|25006|40001|40P01|53...|55P03|57014|57P0.|CONNECT_TIMEOUT|CONNECTION_\w+|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ENOENT)$/

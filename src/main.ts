@@ -1,8 +1,16 @@
 import './node_version.js'
 import cluster from 'node:cluster'
-import pino, { type Logger } from 'pino'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
 import { type Config, describeSettings, readConfig } from './config.ts'
-import { hopeless, runWorkers } from './workers.ts'
+import { answerForWorkers } from './gather.ts'
+import { createListener, type Listener, takeConnections } from './listener.ts'
+import { createLog } from './log.ts'
+import { warnOfMockPassword } from './mock_password.ts'
+import { runWorkers } from './workers.ts'
+
+/** How long requests in flight may take to finish in a worker of which nobody knows what state it is in. */
+const crashDrainMs = 3_000
 
 if (process.argv.includes('--help')) {
   console.info(`lab-inventory: sites, freezers, containers and computers over HTTP.\n\n${describeSettings()}`)
@@ -16,45 +24,88 @@ if ('errors' in result) {
 }
 
 const { config } = result
-const log = pino({ level: config.logLevel, base: { pid: process.pid } })
+const log = createLog(config.logLevel)
 await (cluster.isPrimary ? runPrimary(config, log) : runWorker(config, log))
 
-/** Readies the database, then keeps the workers running; they share one listening socket. */
+/** Keeps the workers running, which share one listening socket, and applies the migrations, for which they wait. */
 async function runPrimary(config: Config, log: Logger) {
   const stopped = onStop()
-  if (!(await Promise.race([ready(config, log), stopped]))) process.exit(0)
-  // For npm run dev, which has opened a channel.
-  cluster.once('listening', (_worker, { address, port }) => process.send?.({ address, port }))
-  const workers = runWorkers(config.workers, log)
-  const failed = await Promise.race([workers.failed, stopped.then(() => false)])
+  // The workers notice that it is gone, finish what they have begun, and end.
+  onCrash(log, () => process.exit(1))
+  answerForWorkers()
+  const warning = warnOfMockPassword(config.databaseUrl, process.env.NODE_ENV)
+  if (warning) log.warn(warning)
+  const listener = createListener(config.host, config.port)
+  const workers = runWorkers(config.workers, listener, log)
+  const failed = await Promise.race([
+    workers.failed,
+    stopped.then(() => false),
+    migrated(config, log),
+    listening(listener, config, log),
+  ])
   await workers.stop()
   process.exit(failed ? 1 : 0)
 }
 
-async function ready(config: Config, log: Logger): Promise<true> {
-  const { migrate, waitForDatabase } = await import('./migrate.ts')
-  await waitForDatabase(config.databaseUrl, (reason) => log.warn(`waiting for the database: ${reason}`))
-  if (!config.migrate) return true
+/** Resolves only if it can't listen. */
+async function listening(listener: Listener, { host, port }: Config, log: Logger): Promise<true> {
   try {
-    for (const name of await migrate(config.databaseUrl)) log.info(`applied migration ${name}`)
-    return true
+    const where = await listener.listening
+    // For npm run dev, which has opened a channel.
+    process.send?.(where)
+    return new Promise<true>(() => {})
   } catch (error) {
-    log.fatal(error, "can't apply the migrations; MIGRATE=off starts without them")
-    process.exit(1)
+    log.fatal(`can't listen on ${host}:${port}: ${(error as Error).message}`)
+    return true
+  }
+}
+
+/** Resolves only if the migrations can't be applied, and nothing but another start would help. */
+async function migrated(config: Config, log: Logger): Promise<true> {
+  const never = new Promise<true>(() => {})
+  if (!config.migrate) return never
+  const { isPassing, migrate, waitForDatabase } = await import('./migrate.ts')
+  for (;;) {
+    try {
+      // The workers say what it is waiting for.
+      const url = await waitForDatabase(config.databaseUrl, () => {})
+      for (const name of await migrate(url)) log.info(`applied migration ${name}`)
+      return never
+    } catch (error) {
+      if (!isPassing(error)) {
+        log.fatal(error, "can't apply the migrations; MIGRATE=off starts without them")
+        return true
+      }
+      log.warn(error, "the migrations can't be applied at the moment")
+      await sleep(1_000)
+    }
   }
 }
 
 async function runWorker(config: Config, log: Logger) {
   const stopped = onStop()
-  const { serve } = await import('./server.ts')
-  const server = await serve(config, log).catch((error) => {
-    log.fatal(`can't listen on ${config.host}:${config.port}: ${error.message}`)
-    process.exit(hopeless)
+  const crashed = Promise.withResolvers<void>()
+  onCrash(log, () => {
+    setTimeout(() => process.exit(1), crashDrainMs)
+    crashed.resolve()
   })
-  log.info({ url: server.url }, 'listening')
-  await stopped
+  const { serve, urlOf } = await import('./server.ts')
+  const server = await serve(config, log, { listens: false })
+  const connections = takeConnections(server.take)
+  connections.listening.then((where) => log.info({ url: urlOf(where) }, 'listening'))
+  const failed = await Promise.race([stopped.then(() => false), crashed.promise.then(() => true)])
+  connections.leave()
+  await connections.stopped
   await server.stop()
-  process.exit(0)
+  process.exit(failed ? 1 : 0)
+}
+
+/** Has an error that nobody caught, or a rejection that nobody handled, logged as fatal instead of printed with all that is on it. */
+function onCrash(log: Logger, end: () => void) {
+  process.on('uncaughtException', (error, origin) => {
+    log.fatal({ err: error, origin }, 'nobody caught this error')
+    end()
+  })
 }
 
 /**

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { batched } from '../src/database/batch.ts'
-import type { Sql } from '../src/database/connect.ts'
+import type { Pool } from '../src/database/connect.ts'
 import { readSites, type Site, upsertSite } from '../src/database/site.ts'
 import { testClient } from './client.ts'
 import { testDatabase } from './database.ts'
@@ -9,7 +9,7 @@ const { sql } = await testDatabase()
 for (let id = 1; id <= 100; id++) await upsertSite(sql, id, { name: `Site ${id}` })
 
 /** The database, and how many statements it has been asked. */
-function counted(): { sql: Sql; statements: () => number } {
+function counted(): { sql: Pool; statements: () => number } {
   let count = 0
   const counting = new Proxy(sql, {
     apply(target, self, args) {
@@ -34,7 +34,7 @@ test('reads of single rows that come at once share three queries, and each gets 
 
 test('a read by itself is sent before anything else happens', () => {
   const { sql, statements } = counted()
-  const read = batched((ids: number[]) => readSites(sql, ids))
+  const read = batched((ids: number[]) => readSites(sql, ids), sql.limits)
   const answer = read(1)
   expect(statements()).toBe(1)
   return answer
@@ -58,6 +58,7 @@ test('a query takes no more than is read in good time, however many ask', async 
       await Promise.resolve()
       return weights
     },
+    sql.limits,
     { weight: (weight) => weight, most: 10 },
   )
   const weights = [1, 2, 3, 4, 5, 6, 99, 7]
@@ -85,7 +86,7 @@ test('a query that fails, fails those who shared it, and no others', async () =>
   const read = batched(async (ids: number[]) => {
     if (++calls === 3) throw new Error('lost')
     return await readSites(sql, ids)
-  })
+  }, sql.limits)
   const all = [read(1), read(2), read(3), read(3), read(4)]
   const { fulfilled, rejected } = Object.groupBy(await Promise.allSettled(all), ({ status }) => status)
   expect([fulfilled?.length, rejected?.length, calls]).toEqual([2, 3, 3])

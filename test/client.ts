@@ -1,12 +1,12 @@
 import pino from 'pino'
 import { createApp } from '../src/app.ts'
-import type { Sql } from '../src/database/connect.ts'
+import type { Pool } from '../src/database/connect.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: what an answer holds is what the tests are about.
 type Answer = { status: number; headers: Headers; bytes: Uint8Array; text: string; json: any }
 
 /** The app on a database, without a socket between: each call is one request. `lines` is its log, a parsed line each. */
-export function testClient(sql: Sql, longSql = sql) {
+export function testClient(sql: Pool, longSql = sql) {
   const lines: Record<string, unknown>[] = []
   const log = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) })
   const app = createApp({ sql, longSql, log })

@@ -3,6 +3,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { connect } from '../src/database/connect.ts'
 import { testClient } from './client.ts'
 import { testDatabase } from './database.ts'
+import { run } from './postgres.ts'
 
 const resources = [
   { one: 'site', needed: { name: 'Site 9' }, text: 'name' },
@@ -15,7 +16,7 @@ const { sql, url } = await testDatabase()
 const client = testClient(sql)
 // Two servers on one database: what one of them keeps in mind is of no use to the other.
 const otherSql = connect(url, { max: 10 })
-afterAll(() => otherSql.end({ timeout: 1 }))
+afterAll(() => otherSql.end())
 const servers = [client, testClient(otherSql)]
 
 type Headers = Record<string, string>
@@ -64,13 +65,13 @@ describe.each(resources)('$one', ({ one, needed, text }) => {
     const etag = await etagOf(path)
     expect(etag).toMatch(/^"\d+"$/)
     await client.post(`/${one}/8`, needed)
-    await sql.unsafe(`select from ${one} where id = 7 for update`)
-    await sql.unsafe(`vacuum freeze ${one}`)
+    await run(url, `select from ${one} where id = 7 for update`)
+    await run(url, `vacuum freeze ${one}`)
     expect(await etagOf(path)).toBe(etag)
     expect((await client.request('HEAD', path)).headers.get('etag')).toBe(etag)
     await client.post(path, { [text]: 'changed' })
     const changed = await etagOf(path)
-    await sql.unsafe(`update ${one} set ${text} = 'by an admin' where id = 7`)
+    await run(url, `update ${one} set ${text} = 'by an admin' where id = 7`)
     expect(new Set([etag, changed, await etagOf(path)]).size).toBe(3)
   })
 
@@ -142,7 +143,7 @@ describe.each(resources)('$one', ({ one, needed, text }) => {
       for (const fields of [needed, {}]) expect((await post(path, fields, { 'If-Match': given })).status).toBe(412)
       expect((await post(`/${one}`, needed, { 'If-Match': given })).status).toBe(412)
     }
-    expect(await sql.unsafe(`select id from ${one} where id > 2`)).toEqual([])
+    expect(await run(url, `select id from ${one} where id > 2`)).toEqual([])
   })
 
   test('POST with If-None-Match: * creates, and leaves alone what is there', async () => {

@@ -18,8 +18,16 @@ test('only DATABASE_URL is needed; the others have defaults', () => {
     workers: 1,
     pool: 10,
     listPool: 2,
+    prepare: true,
+    queryTimeoutMs: 10_000,
+    queryQueue: 1_000,
+    requestTimeoutMs: 12_000,
+    keepAliveTimeoutMs: 65_000,
+    maxConnections: 5_000,
     migrate: true,
     logLevel: 'info',
+    logSlowMs: 1_000,
+    serverTiming: false,
   }
   expect(readConfig({ DATABASE_URL })).toEqual({ config })
 })
@@ -31,8 +39,16 @@ test('every setting is read from its variable', () => {
     PORT: '0',
     WEB_CONCURRENCY: '16',
     DATABASE_POOL: '4',
+    DATABASE_PREPARE: 'off',
+    QUERY_TIMEOUT: '2500',
+    QUERY_QUEUE: '50',
+    REQUEST_TIMEOUT: '5000',
+    KEEP_ALIVE_TIMEOUT: '20000',
+    MAX_CONNECTIONS: '200',
     MIGRATE: 'off',
     LOG_LEVEL: 'silent',
+    LOG_SLOW_MS: '50',
+    SERVER_TIMING: 'on',
   }
   const config = {
     databaseUrl: DATABASE_URL,
@@ -41,8 +57,16 @@ test('every setting is read from its variable', () => {
     workers: 16,
     pool: 4,
     listPool: 1,
+    prepare: false,
+    queryTimeoutMs: 2_500,
+    queryQueue: 50,
+    requestTimeoutMs: 5_000,
+    keepAliveTimeoutMs: 20_000,
+    maxConnections: 200,
     migrate: false,
     logLevel: 'silent',
+    logSlowMs: 50,
+    serverTiming: true,
   }
   expect(readConfig(env)).toEqual({ config })
 })
@@ -73,8 +97,16 @@ test('every bad variable is reported at once, by its name', () => {
     PORT: '65536',
     WEB_CONCURRENCY: '0',
     DATABASE_POOL: '-1',
+    DATABASE_PREPARE: 'no',
+    QUERY_TIMEOUT: '10s',
+    QUERY_QUEUE: '-1',
+    REQUEST_TIMEOUT: '14s',
+    KEEP_ALIVE_TIMEOUT: '-1',
+    MAX_CONNECTIONS: 'all',
     MIGRATE: 'yes',
     LOG_LEVEL: 'loud',
+    LOG_SLOW_MS: 'never',
+    SERVER_TIMING: 'yes',
   }
   expect(errorsOf(env).map((error) => error.split(' ')[0])).toEqual(Object.keys(env))
 })
@@ -83,8 +115,13 @@ test.each([
   ['PORT', ['-1', '5000.5', '1e3', '0x10', ' 80', '65536', 'http', '99999999999999999999']],
   ['WEB_CONCURRENCY', ['0', '-2', '257', 'all']],
   ['DATABASE_POOL', ['0', '1001', 'all']],
+  ['DATABASE_PREPARE', ['ON', 'false']],
+  ['QUERY_TIMEOUT', ['0', '99', '600001', '2s', '-1']],
+  ['QUERY_QUEUE', ['-1', '100001', 'none']],
   ['MIGRATE', ['ON', 'true', '1', 'constructor']],
   ['LOG_LEVEL', ['INFO', 'warning', '30']],
+  ['LOG_SLOW_MS', ['0', '-1', '0.5', '1s', '3600001']],
+  ['SERVER_TIMING', ['ON', 'true', '1']],
 ])('a bad %s is refused', (name, values) => {
   for (const value of values) {
     expect(errorsOf({ DATABASE_URL, [name]: value })).toEqual([expect.stringContaining(`${name} must be`)])
@@ -100,7 +137,7 @@ test.each([
   'postgresql://ada:secret@db.example:99999/inventory',
   'postgresql://ada:sec/ret@db.example:5432/inventory',
   'postgresql://ada:secret%@db.example:5432/inventory',
-  'postgresql://ada:secret@a.example:5432,b.example:5432/inventory',
+  'postgresql://ada:secret@a.example:5432,b.example:port/inventory',
 ])('the DATABASE_URL %s is refused, and not repeated', (url) => {
   const [error, ...others] = errorsOf({ DATABASE_URL: url })
   expect(error).toMatch(/^DATABASE_URL must be /)
@@ -111,6 +148,7 @@ test.each([
 test.each([
   'postgres://localhost/inventory',
   'postgresql://ada@[::1]:5432/inventory',
+  'postgresql://ada:secret@a.example:5432,b.example/inventory',
   'postgresql://ada:p%25%2Fw@db.example/inventory?sslmode=verify-full',
 ])('the DATABASE_URL %s is taken', (url) => {
   expect(readConfig({ DATABASE_URL: url })).toMatchObject({ config: { databaseUrl: url } })

@@ -2,6 +2,7 @@ import pg from 'pg'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { testClient } from './client.ts'
 import { testDatabase } from './database.ts'
+import { run } from './postgres.ts'
 
 // The rules that hold for every resource, as plain records: one for each.
 const resources = [
@@ -149,7 +150,7 @@ describe.each(resources)('$one', ({ one, many, columns, needed, optional, texts,
     const once = await client.post(`/${one}/7`, all)
     const twice = await client.post(`/${one}/7`, all)
     expect(twice.json).toEqual(once.json)
-    expect(await sql.unsafe(`select count(*)::int from ${one} where id = 7`)).toEqual([{ count: 1 }])
+    expect(await run(url, `select count(*)::int from ${one} where id = 7`)).toEqual([{ count: 1 }])
   })
 
   test.each(Object.keys(needed))('creating needs %s, by either way', async (field) => {
@@ -284,7 +285,7 @@ describe.each(resources)('$one', ({ one, many, columns, needed, optional, texts,
   test('50 upserts of one new row at once are all answered with it, and store one row', async () => {
     const answers = await Promise.all(Array.from({ length: 50 }, () => client.post(`/${one}/7`, needed)))
     expect(answers.map((answer) => answer.status)).toEqual(answers.map(() => 200))
-    expect(await sql.unsafe(`select count(*)::int from ${one} where id = 7`)).toEqual([{ count: 1 }])
+    expect(await run(url, `select count(*)::int from ${one} where id = 7`)).toEqual([{ count: 1 }])
   })
 
   test('50 upserts of some fields of one row at once all change it', async () => {

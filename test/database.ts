@@ -1,13 +1,16 @@
 import { afterAll, inject } from 'vitest'
-import { connect, type Sql } from '../src/database/connect.ts'
+import { connect, type Pool } from '../src/database/connect.ts'
 import { run, withDatabase } from './postgres.ts'
 
+/** Whether the server's connections of these tests go through PgBouncer in transaction mode: see test/pgbouncer/run.ts. */
+export const throughPgBouncer = process.env.TEST_PGBOUNCER_URL !== undefined
+
 /** A database for the tests of one file, as migrations leave it; dropped after them. */
-export async function testDatabase({ max = 10 } = {}): Promise<{ sql: Sql; url: string }> {
+export async function testDatabase({ max = 10 } = {}): Promise<{ sql: Pool; url: string }> {
   const name = `${inject('template')}_${crypto.randomUUID().slice(0, 8)}`
   const url = await createDatabase(name, inject('template'))
   const sql = connect(url, { max })
-  afterAll(() => sql.end({ timeout: 1 }))
+  afterAll(() => sql.end())
   return { sql, url }
 }
 

@@ -2,10 +2,12 @@ import { once } from 'node:events'
 import { globSync, readFileSync } from 'node:fs'
 import { type AddressInfo, createConnection, createServer } from 'node:net'
 import { pipeline } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { connect, type Sql } from '../src/database/connect.ts'
+import { connect, type Pool, type Sql } from '../src/database/connect.ts'
+import { Unavailable } from '../src/database/unavailable.ts'
 import { testClient } from './client.ts'
-import { testDatabase } from './database.ts'
+import { testDatabase, throughPgBouncer } from './database.ts'
 import { run } from './postgres.ts'
 
 // What is known to go wrong in postgres 3.4.9, and that it does not go wrong here. Before an upgrade of it, see that these
@@ -13,22 +15,33 @@ import { run } from './postgres.ts'
 
 const { url } = await testDatabase()
 
-function pool(options: { max?: number; statementTimeoutMs?: number } = {}): Sql {
-  const sql = connect(`${url}?timezone=UTC`, options)
-  onTestFinished(() => sql.end({ timeout: 1 }))
+const ofSessions =
+  'Postgres has no timeouts, prepared statements and locks of a session for those who come through PgBouncer'
+if (throughPgBouncer) console.info(`Skipped, because ${ofSessions}: the tests of these.`)
+
+function pool(options: { max?: number; timeoutMs?: number } = {}): Pool {
+  const sql = connect(`${url}?timezone=UTC`, { queue: 2_000, ...options })
+  onTestFinished(() => sql.end())
   return sql
 }
 
-/** What became of a query: "answered", or the code of its error. */
-const outcome = (query: Promise<unknown>) =>
+/** What became of a query: "answered", the SQLSTATE of its error, or why there was no answer. */
+const outcome = (query: PromiseLike<unknown>) =>
   query.then(
     () => 'answered',
-    (error: { code: string }) => error.code,
+    (error: unknown) => (error instanceof Unavailable ? error.reason : (error as { code: string }).code),
   )
 
 /** Asks until there is an answer, and returns it. */
 async function served(sql: Sql): Promise<object[]> {
-  return await sql`select 1 as one`.catch(() => served(sql))
+  for (;;) {
+    try {
+      return await sql`select 1 as one`
+    } catch {
+      // What is refused at once gives nobody else a turn.
+      await setImmediate()
+    }
+  }
 }
 
 /** Resolves once so many statements are in pg_sleep. */
@@ -97,7 +110,7 @@ test.each([1, 3])('of 1,200 queries in flight on %i connections each gets its ow
   // The first time the statements have to be prepared; the second time they are.
   for (const _ of ['first', 'second']) {
     const answers = questions.map(({ type, n, value }) =>
-      sql`select ${n}::int as n, ${value}::${sql.unsafe(type)} as value`.catch(() => 'refused'),
+      sql`select ${n}::int as n, ${value}::${sql(type)} as value`.catch(() => 'refused'),
     )
     expect(await Promise.all(answers)).toEqual(questions.map(({ answer }) => answer))
   }
@@ -129,12 +142,12 @@ test('a statement that is sent again because its plan changed stores its values 
   expect(answers).toEqual(rows.map((row) => [{ ...row, id: String(row.id) }]))
 })
 
-test.each<[why: string, code: string, statementTimeoutMs: number, list: (sql: Sql) => Promise<object[]>]>([
+test.each<[why: string, outcome: string, timeoutMs: number, list: (sql: Sql) => PromiseLike<object[]>]>([
   ['a value', '22012', 10_000, (sql) => sql`select 1 / (500 - i) from generate_series(1, ${1000}::int) as i`],
-  ['the timeout', '57014', 200, (sql) => sql`select pg_sleep(i / 500) from generate_series(1, ${1000}::int) as i`],
+  ['the timeout', '57014', 800, (sql) => sql`select pg_sleep(i / 500) from generate_series(1, ${1000}::int) as i`],
   [
     'a lost connection',
-    'CONNECTION_CLOSED',
+    'lost',
     10_000,
     (sql) => {
       sleeping(1).then(terminateAll)
@@ -143,9 +156,11 @@ test.each<[why: string, code: string, statementTimeoutMs: number, list: (sql: Sq
         from generate_series(1, ${1000}::int) as i`
     },
   ],
-])('a list that fails midway for %s leaves no holes in the next answer', async (_, code, statementTimeoutMs, list) => {
-  const sql = pool({ max: 1, statementTimeoutMs })
-  expect(await outcome(list(sql))).toBe(code)
+])('a list that fails midway for %s leaves no holes in the next answer', async (_, expected, timeoutMs, list) => {
+  // Without its timeout the deadline of this process is what comes first.
+  if (throughPgBouncer && expected === '57014') expected = 'late'
+  const sql = pool({ max: 1, timeoutMs })
+  expect(await outcome(list(sql))).toBe(expected)
   expect(await served(sql)).toEqual([{ one: 1 }])
 })
 
@@ -167,7 +182,8 @@ test('on one connection, a query waits its turn behind a slow one and gets its o
   expect(finished).toEqual(Array.from({ length: 50 }, (_, n) => n))
 })
 
-test('no query waits behind a slow one while another connection is free', async () => {
+test('no query waits behind a slow one while another connection is free', async ({ skip }) => {
+  skip(throughPgBouncer, ofSessions)
   const [sql, holder] = [pool({ max: 2 }), pool({ max: 1 })]
   // Both connections are open before the slow query takes one.
   await Promise.all([sql`select pg_sleep(0.01)`, sql`select pg_sleep(0.01)`])
@@ -179,10 +195,11 @@ test('no query waits behind a slow one while another connection is free', async 
   expect(await slow).toBe('slow')
 })
 
-test('Postgres ends a statement that takes too long, and its connection goes on', async () => {
-  const sql = pool({ max: 1, statementTimeoutMs: 100 })
+test('Postgres ends a statement that takes too long, and its connection goes on', async ({ skip }) => {
+  skip(throughPgBouncer, ofSessions)
+  const sql = pool({ max: 1, timeoutMs: 400 })
   const [before] = await sql`select pg_backend_pid() as pid, current_setting('statement_timeout') as timeout`
-  expect(before?.timeout).toBe('100ms')
+  expect(before?.timeout).toBe('300ms')
   expect(await outcome(sql`select pg_sleep(10)`)).toBe('57014')
   expect(await sql`select pg_backend_pid() as pid`).toEqual([{ pid: before?.pid }])
   // A startup parameter, not a statement: it is what the session goes back to.
@@ -196,12 +213,10 @@ test('when the database goes away, queries in flight are told, and soon after it
     const inFlight = Array.from({ length: 3 }, () => outcome(sql`select pg_sleep(10)`))
     await sleeping(3)
     await terminateAll()
-    expect(await Promise.all(inFlight)).toEqual(Array(3).fill('CONNECTION_CLOSED'))
+    expect(await Promise.all(inFlight)).toEqual(Array(3).fill('lost'))
     const start = performance.now()
     await Promise.all(Array.from({ length: 3 }, () => served(sql)))
     expect(performance.now() - start).toBeLessThan(2000)
-    // A connection that was lost with a query in flight may tell of that once more.
-    while ((await Promise.all(Array.from({ length: 3 }, () => outcome(sql`select pg_sleep(0.01)`)))).includes('57P01'));
   }
 })
 
@@ -219,12 +234,12 @@ test('while a database can not be reached, that is told at once, and once it is 
   const start = performance.now()
   for (const _ of ['first', 'second', 'third']) {
     const refused = await Promise.all(Array.from({ length: 10 }, () => outcome(sql`select 1`)))
-    expect(refused).toEqual(Array(10).fill('ECONNREFUSED'))
+    for (const outcome of refused) expect(outcome).toMatch(/^(unreachable|refused)$/)
   }
   await once(door.listen(doorPort, '127.0.0.1'), 'listening')
   await Promise.all(Array.from({ length: 10 }, () => served(sql)))
   expect(performance.now() - start).toBeLessThan(2000)
-  await sql.end({ timeout: 1 })
+  await sql.end()
   door.close()
 })
 
@@ -233,9 +248,9 @@ test('a pool that lost a connection ends in time', async () => {
   const inFlight = outcome(sql`select pg_sleep(10)`)
   await sleeping(1)
   await terminateAll()
-  expect(await inFlight).toBe('CONNECTION_CLOSED')
+  expect(await inFlight).toBe('lost')
   const start = performance.now()
-  await sql.end({ timeout: 0.5 })
+  await sql.end()
   expect(performance.now() - start).toBeLessThan(2000)
 })
 
@@ -293,7 +308,7 @@ const requests: ((n: number) => [method: string, path: string, fields?: object])
   ]),
 ]
 
-async function answers(sql: Sql, n: number) {
+async function answers(sql: Pool, n: number) {
   const client = testClient(sql)
   const all = []
   for (const request of requests) {
@@ -306,7 +321,7 @@ async function answers(sql: Sql, n: number) {
 }
 
 /** Creates a row of each kind, without an id, and returns the statuses. */
-async function creations(sql: Sql, site_id: number) {
+async function creations(sql: Pool, site_id: number) {
   const client = testClient(sql)
   const { status, json: freezer } = await client.post('/freezer', { name: '-20C', site_id })
   const others = [
@@ -317,7 +332,8 @@ async function creations(sql: Sql, site_id: number) {
   return [status, ...others.map((answer) => answer.status)]
 }
 
-test('a statement is prepared once, whatever the values in it', async () => {
+test('a statement is prepared once, whatever the values in it', async ({ skip }) => {
+  skip(throughPgBouncer, ofSessions)
   const sql = pool({ max: 1 })
   const prepared = async () =>
     (await sql<{ statement: string }[]>`select statement from pg_prepared_statements`).map(({ statement }) => statement)
@@ -350,9 +366,20 @@ test('a migration that adds columns breaks no statement that is prepared', async
 // What the sources must not have, and what to do instead.
 const forbidden: { in: 'api' | 'database'; pattern: RegExp; instead: string; but?: RegExp }[] = [
   { in: 'api', pattern: /\bsql\b\s*(<[^`]*>)?\s*`/, instead: 'call a function of src/database' },
-  // Two are put together, of names that are written in columns.ts and in themselves.
-  { in: 'database', pattern: /\bsql\s*\(/, instead: 'write out names and values', but: /\/(query|search)\.ts$/ },
-  { in: 'database', pattern: /\bsql\s*\.\s*\w+/, instead: 'make it one statement, a template' },
+  // Two are put together, of names that are written in columns.ts and in themselves, and one does it for them.
+  {
+    in: 'database',
+    pattern: /\bsql\s*\(/,
+    instead: 'write out names and values',
+    but: /\/(query|search|connection)\.ts$/,
+  },
+  {
+    in: 'database',
+    pattern: /\bsql\s*\.\s*\w+/,
+    instead: 'make it one statement, a template',
+    but: /\/connection\.ts$/,
+  },
+  { in: 'database', pattern: /from 'postgres'/, instead: 'take a Sql', but: /\/connection\.ts$/ },
   {
     in: 'database',
     pattern: /\.\s*(cursor|readable|writable|cancel)\s*\(/,
@@ -384,6 +411,7 @@ test('the sources use the driver in the one way that is safe', () => {
 
 test('each of the other ways would be found, with its line', () => {
   const lines = [
+    "import postgres from 'postgres'",
     'sql.begin((sql) => [])',
     'sql.reserve()',
     "sql.unsafe('select 1')",

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
-import type { Sql } from '../src/database/connect.ts'
+import { type Sql, unprepared } from '../src/database/connect.ts'
+import { Statement } from '../src/database/statement.ts'
 
 /** How Postgres carries out the one statement of a database function, as it is written there. */
 export async function planOf(
@@ -7,7 +8,7 @@ export async function planOf(
   statement: (sql: Sql) => Promise<unknown>,
   option = 'costs off',
 ): Promise<string> {
-  const plans: Promise<Record<string, string>[]>[] = []
+  const plans: PromiseLike<Record<string, string>[]>[] = []
   const explaining = new Proxy(sql, {
     apply(target, _self, [strings, ...values]: [TemplateStringsArray, ...never[]]) {
       const [first = '', ...rest] = strings
@@ -30,18 +31,19 @@ export async function planOfBuilt(
   run: (sql: Sql) => Promise<unknown>,
   option = 'costs off',
 ): Promise<string> {
-  const queries: { statement?: { string: string }; parameters?: never[] }[] = []
+  const built: Statement[] = []
   await run(
     new Proxy(sql, {
       apply(target, self, args) {
-        const query = Reflect.apply(target, self, args)
-        queries.push(query)
-        return query
+        const made = Reflect.apply(target, self, args)
+        if (made instanceof Statement) built.push(made)
+        return made
       },
     }),
   )
-  const sent = queries.filter(({ statement }) => statement)
-  expect(sent).toHaveLength(1)
-  const plan = await sql.unsafe(`explain (${option}) ${sent[0]?.statement?.string}`, sent[0]?.parameters)
+  // What it is made of comes before the whole.
+  const whole = built.at(-1)
+  const raw = [`explain (${option}) `, '']
+  const plan = await unprepared(sql<{ 'QUERY PLAN': string }[]>(Object.assign(raw, { raw }), whole))
   return plan.map((row) => row['QUERY PLAN']).join('\n')
 }

@@ -7,8 +7,9 @@ import * as instrument from '../src/database/instrument.ts'
 import * as site from '../src/database/site.ts'
 import { testDatabase } from './database.ts'
 import { planOf } from './explain.ts'
+import { run } from './postgres.ts'
 
-const { sql } = await testDatabase()
+const { sql, url } = await testDatabase()
 
 beforeAll(async () => {
   await sql`insert into site (name) select 'Site ' || id from generate_series(1, 2000) as id`
@@ -25,7 +26,7 @@ beforeAll(async () => {
     insert into container (freezer_id)
     select case when id % 3 = 0 then 7 else 1 + id % 20000 end
     from generate_series(1, 60000) as id`
-  for (const table of ['site', 'freezer', 'computer', 'container']) await sql.unsafe(`vacuum analyze ${table}`)
+  for (const table of ['site', 'freezer', 'computer', 'container']) await run(url, `vacuum analyze ${table}`)
 })
 
 const page = { after: undefined, offset: 10, limit: 10 }

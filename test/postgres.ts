@@ -91,6 +91,8 @@ export function withDatabase(url: string, database: string): string {
 /** Runs a statement for admins, on a connection of its own. */
 export async function run(url: string, statement: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client(url)
+  // Or it would be thrown outside of every promise when Postgres dies.
+  client.on('error', () => {})
   await client.connect()
   try {
     return (await client.query(statement)).rows

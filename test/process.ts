@@ -47,9 +47,16 @@ export function startProgram(
 ): Program {
   // Of this process's environment only what any program needs: the settings are those of the test.
   const { PATH, HOME, TMPDIR, NODE_V8_COVERAGE } = process.env
+  // Or of test/pgbouncer/run.ts, where any program goes through PgBouncer.
+  const { NODE_OPTIONS, TEST_DATABASE_URL, TEST_PGBOUNCER_URL } = process.env
+  const throughPgBouncer = { NODE_OPTIONS, TEST_DATABASE_URL, TEST_PGBOUNCER_URL, DATABASE_PREPARE: 'off' }
   const child = spawn(command, args, {
     cwd,
-    env: { PATH, HOME, TMPDIR, NODE_V8_COVERAGE, NODE_COMPILE_CACHE: `${checkout}.data/test-compile-cache`, ...env },
+    env: {
+      ...{ PATH, HOME, TMPDIR, NODE_V8_COVERAGE, NODE_COMPILE_CACHE: `${checkout}.data/test-compile-cache` },
+      ...(TEST_PGBOUNCER_URL && throughPgBouncer),
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   })

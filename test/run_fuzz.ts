@@ -58,7 +58,7 @@ try {
   console.error((error as Error).message)
   process.exitCode = 1
 } finally {
-  await sql.end({ timeout: 1 })
+  await sql.end()
   await postgres.stop()
   process.exit()
 }

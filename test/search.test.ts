@@ -3,8 +3,9 @@ import { search, searchTypes } from '../src/database/search.ts'
 import { testClient } from './client.ts'
 import { testDatabase } from './database.ts'
 import { planOfBuilt } from './explain.ts'
+import { run } from './postgres.ts'
 
-const { sql } = await testDatabase()
+const { sql, url } = await testDatabase()
 const client = testClient(sql)
 
 beforeAll(async () => {
@@ -240,7 +241,7 @@ test.each(['serum', 'plasmid dmso', 'se', '0f8fad5b'])('a search for %s reads no
     insert into container (id, description, freezer_id)
     select 1000 + id, 'Plasmid prep ' || id || ', glycerol stock', 1 from generate_series(1, 20000) as id
     on conflict do nothing`
-  for (const table of ['site', 'freezer', 'computer', 'container']) await sql.unsafe(`vacuum analyze ${table}`)
+  for (const table of ['site', 'freezer', 'computer', 'container']) await run(url, `vacuum analyze ${table}`)
   const plan = await planOfBuilt(sql, (sql) => search(sql, { q, types: searchTypes, offset: 0, limit: 20 }))
   expect(plan).not.toMatch(/Seq Scan on container/)
   for (const index of ['description_search_idx', 'description_begin_idx', 'uuid_key', 'pkey']) {

@@ -75,11 +75,17 @@ function decode(bytes: ArrayBuffer): string {
 // Numbers are kept as they are written: as a double, 12345678901234567890 or 1.10 would come back altered.
 function fromJson(text: string): unknown {
   if (depth(text) > maxDepth) throw new Problem('invalid', `The JSON must not nest deeper than ${maxDepth}.`)
+  const value = parsed(() => JSON.parse(text))
+  const repeated = repeatedName(text, value)
+  if (repeated !== undefined) throw givenTwice('JSON', repeated)
+  // Most have none, and this takes three times as long.
+  if (!Object.values(value ?? {}).some((field) => typeof field === 'number')) return value
+  return parsed(() => JSON.parse(text, (_key, value, context) => (typeof value === 'number' ? context.source : value)))
+}
+
+function parsed(parse: () => unknown): unknown {
   try {
-    const value: unknown = JSON.parse(text)
-    // Most have none, and this takes three times as long.
-    if (!Object.values(value ?? {}).some((field) => typeof field === 'number')) return value
-    return JSON.parse(text, (_key, value, context) => (typeof value === 'number' ? context.source : value))
+    return parse()
   } catch {
     throw new Problem('invalid', wanted)
   }
@@ -90,18 +96,45 @@ function depth(json: string): number {
   if ((json.match(/[[{]/g)?.length ?? 0) <= maxDepth) return 0
   let deepest = 0
   let open = 0
-  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"?|[[\]{}]/gs)) {
+  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"?|[[\]{}]/gs)) {
     if (token === '[' || token === '{') deepest = Math.max(deepest, ++open)
     else if (token === ']' || token === '}') open--
   }
   return deepest
 }
 
+/**
+ * A name that an object in this JSON has twice. JSON.parse takes the last, other parsers the first (RFC 8259, section 4): whatever
+ * stands between the client and this server may have read, and checked, the other one.
+ */
+function repeatedName(json: string, value: unknown): string | undefined {
+  // Of objects without objects, this is all that there is to do, unless text has colons too.
+  if (json.split(':').length - 1 === Object.keys(value ?? {}).length) return undefined
+  const open: Set<string>[] = []
+  let text = ''
+  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"?|[{}:]/gs)) {
+    if (token === '{') open.push(new Set())
+    else if (token === '}') open.pop()
+    else if (token !== ':') text = token
+    else {
+      // Between two quotation marks the same name can be written in many ways.
+      const name: string = JSON.parse(text)
+      const names = open.at(-1)
+      if (names?.has(name)) return name
+      names?.add(name)
+    }
+  }
+  return undefined
+}
+
+const givenTwice = (what: string, field: string) =>
+  new Problem('invalid', `The ${what} gives ${field} twice.`, [{ field, message: 'is given twice' }])
+
 function fromForm(text: string): Record<string, string | null> {
   const pairs = formPairs(text)
   const names = new Set<string>()
   for (const [name] of pairs) {
-    if (names.has(name)) throw new Problem('invalid', `The form gives ${name} twice.`)
+    if (names.has(name)) throw givenTwice('form', name)
     names.add(name)
   }
   return Object.fromEntries(pairs.map(([name, value]) => [name, value || null]))

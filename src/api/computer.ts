@@ -34,7 +34,7 @@ export const ComputerPatch = v.strictObject({
 
 export const computerRoutes = (pools: Pools) => {
   const { sql } = pools
-  const readComputer = batched((ids: number[]) => readComputers(sql, ids))
+  const readComputer = batched((ids: number[]) => readComputers(sql, ids), sql.limits)
   const list = listed(computers, listComputers, pools, { column: 'mac', read: readComputersByMac })
   const listOf = listed(computers, listComputersOfSite, pools)
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>

@@ -39,8 +39,8 @@ export const ContainerPatch = v.strictObject({
 
 export const containerRoutes = (pools: Pools) => {
   const { sql } = pools
-  const readContainer = batched((ids: number[]) => readContainers(sql, ids))
-  const readLocation = batched((ids: number[]) => readLocations(sql, ids))
+  const readContainer = batched((ids: number[]) => readContainers(sql, ids), sql.limits)
+  const readLocation = batched((ids: number[]) => readLocations(sql, ids), sql.limits)
   const list = listed(containers, listContainers, pools, { column: 'uuid', read: readContainersByUuid })
   const listOf = listed(containers, listContainersOfFreezer, pools)
   const listOfFreezer = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>

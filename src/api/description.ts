@@ -18,6 +18,10 @@ const tags = [
   { name: 'search', description: 'One box for everything: what is where.' },
   { name: 'summary', description: 'How much there is.' },
   { name: 'description', description: 'What you are reading.' },
+  {
+    name: 'operations',
+    description: 'For those who run the server, and what they watch it with. nginx keeps some to itself.',
+  },
 ]
 
 const description = `- A slash at the end of a path never matters. \`HEAD\` works wherever \`GET\` does, and \`OPTIONS\` everywhere (204, with \`Allow\`).
@@ -85,6 +89,7 @@ function paths(): Part {
     },
     ...searchPaths(),
     ...documentPaths(),
+    ...operationPaths(),
   }
 }
 
@@ -181,7 +186,7 @@ function rowPaths({ name }: List): Part {
         requestBody: bodyOf(`New${Row}`, sent),
         responses: {
           201: json(`The ${name}, as it is stored.`, Row, made, ['Location', 'ETag']),
-          ...problems(400, ...conflict, 412, 413, 415),
+          ...problems(400, 403, ...conflict, 412, 413, 415),
         },
       }),
     },
@@ -203,7 +208,7 @@ function rowPaths({ name }: List): Part {
         requestBody: bodyOf(`${Row}Patch`, patch),
         responses: {
           200: json(`The ${name}, as it is stored.`, Row, patched, ['ETag']),
-          ...problems(400, ...conflict, 412, 413, 415),
+          ...problems(400, 403, ...conflict, 412, 413, 415),
         },
       }),
       delete: operation(tag, `delete${Row}`, `Deletes a ${name}`, {
@@ -211,7 +216,7 @@ function rowPaths({ name }: List): Part {
         parameters: [ref('parameters', 'id'), ...conditions],
         responses: {
           200: json('It is deleted.', 'Deleted', { message: `${Row} deleted: ${example.deletedId[name] ?? 1}` }),
-          ...problems(400, 404, ...held, 412),
+          ...problems(400, 403, 404, ...held, 412),
         },
       }),
     },
@@ -235,7 +240,7 @@ function searchPaths(): Part {
       get: operation('search', 'search', summary, { parameters: asked, responses: { 200: answer, ...problems(400) } }),
       post: operation('search', 'searchByBody', `${summary}, asked in a body`, {
         requestBody: bodyOf('SearchBody', { q: 'plasmid', types: searchTypes, offset: 0, limit: 20 }),
-        responses: { 200: answer, ...problems(400, 413, 415) },
+        responses: { 200: answer, ...problems(400, 403, 413, 415) },
       }),
     },
     '/search/{offset}/{limit}': {
@@ -284,6 +289,59 @@ function documentPaths(): Part {
         Object.values(types).map((type) => [type.replace(/;.*/, ''), type.startsWith('text/') ? text : {}]),
       ),
       [file],
+    ),
+  }
+}
+
+function operationPaths(): Part {
+  const read = (operationId: string, summary: string, content: Part, statuses: Part) => ({
+    get: {
+      tags: ['operations'],
+      operationId,
+      summary,
+      parameters: [ref('parameters', 'X-Request-Id')],
+      responses: {
+        200: { description: 'So it is.', headers: fieldsGiven(), content },
+        ...problems(400, 500),
+        ...statuses,
+      },
+    },
+  })
+  const only = (status: string) => ({
+    'application/json': {
+      schema: { type: 'object', required: ['status'], properties: { status: { const: status } } },
+      example: { status },
+    },
+  })
+  const orNull = (type: string, description: string) => ({ type: [type, 'null'], description })
+  const status = {
+    name: { type: 'string' },
+    version: { type: 'string', description: 'Of the server.' },
+    node: { type: 'string', description: 'The version of Node.' },
+    uptime_seconds: { type: 'integer', minimum: 0 },
+    workers: { type: 'integer', minimum: 1, description: 'Processes that answer requests.' },
+    postgres: orNull('string', 'The version of Postgres; null while it does not answer.'),
+    last_migration: orNull('string', 'The migration that was applied last; null while Postgres does not answer.'),
+  }
+  return {
+    '/healthz': read('readHealth', 'Whether the server is alive; the database is not asked', only('ok'), {}),
+    '/readyz': read(
+      'readReadiness',
+      'Whether the server can do its work: the database can be used and has all migrations, and the server is not about to end',
+      only('ready'),
+      problems(503),
+    ),
+    '/status': read(
+      'readStatus',
+      'What runs here, and since when',
+      { 'application/json': { schema: { type: 'object', required: Object.keys(status), properties: status } } },
+      {},
+    ),
+    '/metrics': read(
+      'readMetrics',
+      'Figures of all workers for Prometheus, in its text format',
+      { 'text/plain': { schema: { type: 'string' } } },
+      {},
     ),
   }
 }

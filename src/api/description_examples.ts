@@ -135,6 +135,12 @@ export const problems: Record<number, Record<string, ReturnType<typeof problem>>
       { field: 'colour', message: 'is not a field here' },
     ]),
   },
+  403: {
+    'POST /site Sec-Fetch-Site: cross-site {"name":"Site 4"}': problem(
+      403,
+      'A page of another origin can not change anything here. Send it from a page of this one, or by a program.',
+    ),
+  },
   404: { 'GET /site/4': problem(404, 'There is no site 4.') },
   409: {
     'DELETE /site/1': problem(409, 'site 1 still has 2 freezers and 2 computers'),

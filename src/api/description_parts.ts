@@ -177,6 +177,7 @@ export const fieldsGiven = (...names: string[]): Part =>
 
 const described = {
   400: ['BadRequest', 'The path, a parameter, a header or the body can not be taken as it is.'],
+  403: ['Forbidden', 'A page of another origin asked for it.'],
   404: ['NotFound', 'It is not there.'],
   409: ['Conflict', 'Another row is in the way, or one is missing.'],
   412: ['PreconditionFailed', 'If-Match or If-None-Match does not hold.'],

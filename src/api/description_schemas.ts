@@ -156,7 +156,7 @@ const uncommented: Record<string, Part> = { ...(converted as Record<string, Part
 // What psql shows of a column is what there is to say about it here.
 const sql = readFileSync(new URL('../../postgres_scripts/create_tables.sql', import.meta.url), 'utf8')
 const comments = new Map(
-  [...sql.matchAll(/^comment on (?:table|column) ([\w.]+) is '((?:[^']|'')*)';/gm)].map(([, name = '', text = '']) => [
+  [...sql.matchAll(/^comment on [a-z]+ ([a-z_.]+) is '(.*)';$/gm)].map(([, name = '', text = '']) => [
     name,
     text.replaceAll("''", "'"),
   ]),

@@ -32,7 +32,7 @@ export const FreezerPatch = v.strictObject({
 
 export const freezerRoutes = (pools: Pools) => {
   const { sql } = pools
-  const readFreezer = batched((ids: number[]) => readFreezers(sql, ids))
+  const readFreezer = batched((ids: number[]) => readFreezers(sql, ids), sql.limits)
   const list = listed(freezers, listFreezers, pools)
   const listOf = listed(freezers, listFreezersOfSite, pools)
   const listOfSite = (c: Context<Env>, { id, ...page }: { id: number; offset?: number; limit?: number }) =>

@@ -72,7 +72,7 @@ export function listed<PageKey>(
   { sql, longSql, askedSql }: Pools,
   lookUp: { column?: string; read?: (sql: Sql, values: string[]) => Promise<(string | null)[]> } = {},
 ): (c: Context<Env>, place?: Where) => Promise<Response> {
-  const readFirst = batched((stretches: (Stretch<PageKey> & { of: number })[]) => read(sql, stretches), {
+  const readFirst = batched((stretches: (Stretch<PageKey> & { of: number })[]) => read(sql, stretches), sql.limits, {
     key: JSON.stringify,
     weight,
     most,
@@ -82,9 +82,10 @@ export function listed<PageKey>(
   const readAskedRows = batched(
     async (asked: { query: Query; slice: Slice }[]) =>
       await Promise.all(asked.map(({ query, slice }) => readRows(askedSql, query, slice))),
+    askedSql.limits,
     { key: JSON.stringify, most: 1 },
   )
-  const readOne = batched((values: string[]) => lookUp.read?.(sql, values) ?? Promise.resolve([]))
+  const readOne = batched((values: string[]) => lookUp.read?.(sql, values) ?? Promise.resolve([]), sql.limits)
 
   return async (c, place = {}) => {
     const { offset = 0, limit = 0, of, orMissing } = place
@@ -219,8 +220,10 @@ async function* bytes(c: Context<Env>, first: Chunk, rest: AsyncGenerator<Chunk>
     for await (const { text } of rest) yield encoder.encode(text)
   } catch (error) {
     c.get('log').error({ requestId: c.get('requestId'), err: error }, 'a list broke off')
-    // The status is sent, so the only way left to say that this is not all is to break the connection (RFC 9112, section 8).
+    // The status is sent, so the only way left to say that this is not all is to break the connection (RFC 9112, section 8): with
+    // a reset, because to a client of HTTP/1.0 the ordinary end of the connection is the end of the list.
     if (!c.env?.outgoing) throw error
+    c.env.outgoing.socket?.resetAndDestroy()
     c.env.outgoing.destroy()
   }
 }

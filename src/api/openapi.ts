@@ -25,7 +25,6 @@ export const openapiRoutes = () => {
     .get('/openapi.json', async (c) => send(c, await kept('/openapi.json', 'application/json', describe)))
     .get('/docs', async (c) => {
       setHeader(c, 'Content-Security-Policy', policy)
-      setHeader(c, 'Referrer-Policy', 'no-referrer')
       return send(c, await kept('/docs', 'text/html; charset=utf-8', () => page))
     })
     .get('/docs/:file', async (c) => {
@@ -42,11 +41,10 @@ async function describe(): Promise<string> {
   return JSON.stringify(description.describe())
 }
 
-/** Answers with the file, unless the client has it. It asks each time, so that a new version is seen at once. */
+/** Answers with the file, unless the client has it. It asks each time, so that a new version is seen at once; any cache may keep it. */
 function send(c: Context, { content, type, etag }: File) {
   setHeader(c, 'ETag', etag)
   setHeader(c, 'Cache-Control', 'no-cache')
-  setHeader(c, 'X-Content-Type-Options', 'nosniff')
   const has =
     c.req
       .header('If-None-Match')

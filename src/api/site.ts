@@ -32,7 +32,7 @@ export const SitePatch = v.strictObject({
 
 export const siteRoutes = (pools: Pools) => {
   const { sql } = pools
-  const readSite = batched((ids: number[]) => readSites(sql, ids))
+  const readSite = batched((ids: number[]) => readSites(sql, ids), sql.limits)
   const list = listed(sites, listSites, pools)
 
   return new Hono<Env>()

@@ -1,4 +1,8 @@
-type Call<Asked, Answer> = PromiseWithResolvers<Answer> & { asked: Asked }
+import { timed } from './clock.ts'
+import type { Limits } from './connect.ts'
+import { Unavailable } from './unavailable.ts'
+
+type Call<Asked, Answer> = PromiseWithResolvers<Answer> & { asked: Asked; timer: NodeJS.Timeout }
 
 /**
  * Turns a read of many things at once, which answers in the order it is asked, into one of a single thing. A call is sent
@@ -8,9 +12,12 @@ type Call<Asked, Answer> = PromiseWithResolvers<Answer> & { asked: Asked }
  *
  * Nothing is kept: the query that answers a call always begins after the call, so whoever has seen the answer to a write
  * reads what was written. A query that fails, fails its own callers only.
+ *
+ * As in front of the pool itself, at most `queue` calls wait, and each is answered within `timeoutMs`: if need be with Unavailable.
  */
 export function batched<Asked, Answer>(
   read: (asked: Asked[]) => Promise<Answer[]>,
+  { queue, timeoutMs }: Limits,
   {
     key = String,
     weight = () => 1,
@@ -47,16 +54,30 @@ export function batched<Asked, Answer>(
         for (const [i, call] of calls.entries()) call.resolve(answers[i] as Answer)
       } catch (error) {
         for (const call of calls) call.reject(error)
+      } finally {
+        for (const { timer } of calls) clearTimeout(timer)
       }
     }
     underWay--
   }
 
+  function add(name: string, asked: Asked): Call<Asked, Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+    const expire = () => {
+      if (waiting.get(name) === call) waiting.delete(name)
+      reject(new Unavailable('late'))
+    }
+    const call = { asked, promise, resolve, reject, timer: setTimeout(expire, timeoutMs) }
+    waiting.set(name, call)
+    return call
+  }
+
   return (asked) => {
     const name = key(asked)
-    const call = waiting.get(name) ?? { asked, ...Promise.withResolvers<Answer>() }
-    waiting.set(name, call)
+    const same = waiting.get(name)
+    if (!same && waiting.size >= queue) return Promise.reject(new Unavailable('crowded'))
+    const { promise } = same ?? add(name, asked)
     if (underWay < atOnce) send()
-    return call.promise
+    return timed(promise)
   }
 }

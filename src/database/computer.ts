@@ -18,6 +18,7 @@ export type NewComputer = ComputerPatch & Pick<Computer, 'name' | 'site_id'>
 /** The computers with these ids, in their order, as JSON; undefined where there is none. See readSites. */
 export async function readComputers(sql: Sql, ids: number[]): Promise<(Stored | undefined)[]> {
   const rows = await sql<(Stored | { version: null; json: null })[]>`
+    -- readComputers
     select computer.version, computer.json
     from unnest((select ${ids}::int[])) with ordinality as asked (id, nr)
     left join lateral (
@@ -34,6 +35,7 @@ export async function readComputers(sql: Sql, ids: number[]): Promise<(Stored | 
 /** The computers with these MAC addresses, in any notation that Postgres reads, in their order, as JSON; null where there is none. See readSites. */
 export async function readComputersByMac(sql: Sql, macs: string[]): Promise<(string | null)[]> {
   const rows = await sql<{ json: string | null }[]>`
+    -- readComputersByMac
     select row_to_json(computer)::text as json
     from unnest(string_to_array(${macs.join(',')}, ',')::macaddr[]) with ordinality as asked (mac, nr)
     left join lateral (
@@ -50,6 +52,7 @@ export async function readComputersByMac(sql: Sql, macs: string[]): Promise<(str
 export async function listComputers(sql: Sql, stretches: Stretch<number>[]): Promise<Page<number>[]> {
   const { afters, offsets, limits } = columns(stretches, 0)
   return await sql<Page<number>[]>`
+    -- listComputers
     select page.json, page.rows, page.last
     from unnest((select ${afters}::int[]), (select ${offsets}::int[]), (select ${limits}::int[]))
       with ordinality as stretch (after, skip, most, nr)
@@ -80,6 +83,7 @@ export async function listComputersOfSite(
 ): Promise<Page<number>[]> {
   const { afters, offsets, limits } = columns(stretches, 0)
   return await sql<Page<number>[]>`
+    -- listComputersOfSite
     select page.json, page.rows, page.last
     from unnest(
       (select ${stretches.map(({ of }) => of)}::int[]),
@@ -116,6 +120,7 @@ export async function listComputersOfSite(
  */
 export async function createComputer(sql: Sql, computer: NewComputer): Promise<Stored & { id: number }> {
   const [row] = await sql<(Stored & { id: number })[]>`
+    -- createComputer
     with next as materialized (
       select nextval('computer_id_seq'::text::regclass) as id
     ), candidate as (
@@ -157,6 +162,7 @@ export async function upsertComputer(
   { mayCreate, oneOf, noneOf }: Condition = always,
 ): Promise<Stored | undefined> {
   const [row] = await sql<Stored[]>`
+    -- upsertComputer
     insert into computer (id, name, mac, site_id)
     select
       ${id},
@@ -180,9 +186,11 @@ export async function upsertComputer(
 /** Deletes the computer; false when there was none, or none that meets the condition. */
 export async function deleteComputer(sql: Sql, id: number, { oneOf, noneOf }: Condition = always): Promise<boolean> {
   const deleted = await sql`
+    -- deleteComputer
     delete from computer
     where id = ${id}
       and coalesce(xmin::text = any(${oneOf}::text[]), true)
-      and xmin::text <> all(${noneOf}::text[])`
-  return deleted.count === 1
+      and xmin::text <> all(${noneOf}::text[])
+    returning id`
+  return deleted.length === 1
 }

@@ -19,6 +19,7 @@ export type NewContainer = Omit<ContainerPatch, 'uuid'> & Pick<Container, 'freez
 /** The containers with these ids, in their order, as JSON; undefined where there is none. See readSites. */
 export async function readContainers(sql: Sql, ids: number[]): Promise<(Stored | undefined)[]> {
   const rows = await sql<(Stored | { version: null; json: null })[]>`
+    -- readContainers
     select container.version, container.json
     from unnest((select ${ids}::int[])) with ordinality as asked (id, nr)
     left join lateral (
@@ -35,6 +36,7 @@ export async function readContainers(sql: Sql, ids: number[]): Promise<(Stored |
 /** Where the containers with these ids are, in their order, as JSON; null where there is no such container. */
 export async function readLocations(sql: Sql, ids: number[]): Promise<(string | null)[]> {
   const rows = await sql<{ json: string | null }[]>`
+    -- readLocations
     select row_to_json(location)::text as json
     from unnest((select ${ids}::int[])) with ordinality as asked (id, nr)
     left join lateral (
@@ -58,6 +60,7 @@ export async function readLocations(sql: Sql, ids: number[]): Promise<(string | 
 /** The containers with these UUIDs, in any notation that Postgres reads, in their order, as JSON; null where there is none. See readSites. */
 export async function readContainersByUuid(sql: Sql, uuids: string[]): Promise<(string | null)[]> {
   const rows = await sql<{ json: string | null }[]>`
+    -- readContainersByUuid
     select row_to_json(container)::text as json
     from unnest(string_to_array(${uuids.join(',')}, ',')::uuid[]) with ordinality as asked (uuid, nr)
     left join lateral (
@@ -74,6 +77,7 @@ export async function readContainersByUuid(sql: Sql, uuids: string[]): Promise<(
 export async function listContainers(sql: Sql, stretches: Stretch<number>[]): Promise<Page<number>[]> {
   const { afters, offsets, limits } = columns(stretches, 0)
   return await sql<Page<number>[]>`
+    -- listContainers
     select page.json, page.rows, page.last
     from unnest((select ${afters}::int[]), (select ${offsets}::int[]), (select ${limits}::int[]))
       with ordinality as stretch (after, skip, most, nr)
@@ -104,6 +108,7 @@ export async function listContainersOfFreezer(
 ): Promise<Page<number>[]> {
   const { afters, offsets, limits } = columns(stretches, 0)
   return await sql<Page<number>[]>`
+    -- listContainersOfFreezer
     select page.json, page.rows, page.last
     from unnest(
       (select ${stretches.map(({ of }) => of)}::int[]),
@@ -140,6 +145,7 @@ export async function listContainersOfFreezer(
  */
 export async function createContainer(sql: Sql, container: NewContainer): Promise<Stored & { id: number }> {
   const [row] = await sql<(Stored & { id: number })[]>`
+    -- createContainer
     with next as materialized (
       select nextval('container_id_seq'::text::regclass) as id
     ), candidate as (
@@ -180,6 +186,7 @@ export async function upsertContainer(
   { mayCreate, oneOf, noneOf }: Condition = always,
 ): Promise<Stored | undefined> {
   const [row] = await sql<Stored[]>`
+    -- upsertContainer
     insert into container (id, uuid, description, freezer_id)
     select
       ${id},
@@ -203,9 +210,11 @@ export async function upsertContainer(
 /** Deletes the container; false when there was none, or none that meets the condition. */
 export async function deleteContainer(sql: Sql, id: number, { oneOf, noneOf }: Condition = always): Promise<boolean> {
   const deleted = await sql`
+    -- deleteContainer
     delete from container
     where id = ${id}
       and coalesce(xmin::text = any(${oneOf}::text[]), true)
-      and xmin::text <> all(${noneOf}::text[])`
-  return deleted.count === 1
+      and xmin::text <> all(${noneOf}::text[])
+    returning id`
+  return deleted.length === 1
 }

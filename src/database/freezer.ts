@@ -16,6 +16,7 @@ export type NewFreezer = Omit<Freezer, 'id'>
 /** The freezers with these ids, in their order, as JSON; undefined where there is none. See readSites. */
 export async function readFreezers(sql: Sql, ids: number[]): Promise<(Stored | undefined)[]> {
   const rows = await sql<(Stored | { version: null; json: null })[]>`
+    -- readFreezers
     select freezer.version, freezer.json
     from unnest((select ${ids}::int[])) with ordinality as asked (id, nr)
     left join lateral (
@@ -33,6 +34,7 @@ export async function readFreezers(sql: Sql, ids: number[]): Promise<(Stored | u
 export async function listFreezers(sql: Sql, stretches: Stretch<number>[]): Promise<Page<number>[]> {
   const { afters, offsets, limits } = columns(stretches, 0)
   return await sql<Page<number>[]>`
+    -- listFreezers
     select page.json, page.rows, page.last
     from unnest((select ${afters}::int[]), (select ${offsets}::int[]), (select ${limits}::int[]))
       with ordinality as stretch (after, skip, most, nr)
@@ -63,6 +65,7 @@ export async function listFreezersOfSite(
 ): Promise<Page<number>[]> {
   const { afters, offsets, limits } = columns(stretches, 0)
   return await sql<Page<number>[]>`
+    -- listFreezersOfSite
     select page.json, page.rows, page.last
     from unnest(
       (select ${stretches.map(({ of }) => of)}::int[]),
@@ -98,6 +101,7 @@ export async function listFreezersOfSite(
  */
 export async function createFreezer(sql: Sql, freezer: NewFreezer): Promise<Stored & { id: number }> {
   const [row] = await sql<(Stored & { id: number })[]>`
+    -- createFreezer
     with next as materialized (
       select nextval('freezer_id_seq'::text::regclass) as id
     ), candidate as (
@@ -137,6 +141,7 @@ export async function upsertFreezer(
   { mayCreate, oneOf, noneOf }: Condition = always,
 ): Promise<Stored | undefined> {
   const [row] = await sql<Stored[]>`
+    -- upsertFreezer
     insert into freezer (id, name, site_id)
     select
       ${id},
@@ -166,6 +171,7 @@ export async function deleteFreezer(
   { oneOf, noneOf }: Condition = always,
 ): Promise<{ containers: number } | undefined> {
   const [row] = await sql<{ containers: number }[]>`
+    -- deleteFreezer
     with held as materialized (
       select (select count(*) from container where freezer_id = freezer.id)::int as containers
       from freezer

@@ -18,6 +18,7 @@ const start: InstrumentKey = [0, 0, 0]
 export async function listInstruments(sql: Sql, stretches: Stretch<InstrumentKey>[]): Promise<Page<InstrumentKey>[]> {
   const { afters, offsets, limits } = columns(stretches, start)
   return await sql<Page<InstrumentKey>[]>`
+    -- listInstruments
     select page.json, page.rows, page.last
     from unnest(
       (select ${afters.map(([siteId]) => siteId)}::int[]),
@@ -76,6 +77,7 @@ export async function listInstrumentsOfSite(
 ): Promise<Page<InstrumentKey>[]> {
   const { afters, offsets, limits } = columns(stretches, start)
   return await sql<Page<InstrumentKey>[]>`
+    -- listInstrumentsOfSite
     select page.json, page.rows, page.last
     from unnest(
       (select ${stretches.map(({ of }) => of)}::int[]),

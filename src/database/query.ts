@@ -1,11 +1,11 @@
-import type { PendingQuery, Row } from 'postgres'
 import type { List } from './columns.ts'
 import { type Sql, unprepared } from './connect.ts'
+import type { Statement } from './statement.ts'
 
 // Lists that are filtered, sorted or masked: the one place where a statement is put together. Names of columns come from
 // columns.ts, never from a request, and every value is a parameter, cast to the type of its column.
 
-type Fragment = PendingQuery<Row[]>
+type Fragment = Statement
 
 export type Operator = 'eq' | 'ne' | 'gt' | 'gte' | 'lt' | 'lte' | 'in' | 'contains' | 'startswith' | 'isnull'
 
@@ -55,6 +55,7 @@ export async function readRows(
   )
   const outward = backward ? sql`order by nr desc` : sql`order by nr`
   const [rows] = await unprepared(sql<[Rows]>`
+    -- readRows
     select
       string_agg(text, ${separators[format]} ${outward}) filter (where nr <= ${limit}::int) as text,
       least(count(*), ${limit}::int)::int as rows,
@@ -79,6 +80,7 @@ export async function readRows(
 /** How many rows of the list the filters leave. */
 export async function countRows(sql: Sql, { list, filters }: Pick<Query, 'list' | 'filters'>): Promise<number> {
   const [row] = await unprepared(sql<[{ count: number }]>`
+    -- countRows
     select least(count(*), 2147483647)::int as count
     from ${source(sql, list)}
     where ${all(
@@ -91,6 +93,7 @@ export async function countRows(sql: Sql, { list, filters }: Pick<Query, 'list' 
 /** How many rows Postgres expects the filters to leave, by its statistics: at the same cost however large the table is. */
 export async function estimateRows(sql: Sql, { list, filters }: Pick<Query, 'list' | 'filters'>): Promise<number> {
   const [row] = await unprepared(sql<[{ 'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }] }]>`
+    -- estimateRows
     explain (format json)
     select
     from ${source(sql, list)}

@@ -1,5 +1,5 @@
-import type { PendingQuery, Row } from 'postgres'
 import type { Sql } from './connect.ts'
+import type { Statement } from './statement.ts'
 
 /** What a search finds, in the order in which equally good results are answered. */
 export const searchTypes = ['site', 'freezer', 'computer', 'container'] as const
@@ -118,6 +118,7 @@ export async function search(
   )`
 
   const [row] = await sql<[{ results: SearchResult[]; total: number }]>`
+    -- search
     with word as materialized (
       select word, regexp_replace(word, '([\\\\%_])', '\\\\\\1', 'g') as escaped
       from regexp_split_to_table(search_text(${q}), '\\s+') as word
@@ -224,7 +225,7 @@ export async function search(
   return row
 }
 
-type Fragment = PendingQuery<Row[]>
+type Fragment = Statement
 
 /** All identifiers that begin with certain digits; `rank` is how good a match that is, as in the statement above. */
 type Range = { first: string; last: string; rank: number }

@@ -30,6 +30,7 @@ export type SiteOverview = {
  */
 export async function readSites(sql: Sql, ids: number[]): Promise<(Stored | undefined)[]> {
   const rows = await sql<(Stored | { version: null; json: null })[]>`
+    -- readSites
     select site.version, site.json
     from unnest((select ${ids}::int[])) with ordinality as asked (id, nr)
     left join lateral (
@@ -45,6 +46,7 @@ export async function readSites(sql: Sql, ids: number[]): Promise<(Stored | unde
 
 export async function readSiteOverview(sql: Sql, id: number): Promise<SiteOverview | undefined> {
   const [row] = await sql<SiteOverview[]>`
+    -- readSiteOverview
     select
       json_build_object(
         'id', site.id,
@@ -82,6 +84,7 @@ export async function readSiteOverview(sql: Sql, id: number): Promise<SiteOvervi
 export async function listSites(sql: Sql, stretches: Stretch<number>[]): Promise<Page<number>[]> {
   const { afters, offsets, limits } = columns(stretches, 0)
   return await sql<Page<number>[]>`
+    -- listSites
     select page.json, page.rows, page.last
     from unnest((select ${afters}::int[]), (select ${offsets}::int[]), (select ${limits}::int[]))
       with ordinality as stretch (after, skip, most, nr)
@@ -115,6 +118,7 @@ export async function listSites(sql: Sql, stretches: Stretch<number>[]): Promise
  */
 export async function createSite(sql: Sql, site: NewSite): Promise<Stored & { id: number }> {
   const [row] = await sql<(Stored & { id: number })[]>`
+    -- createSite
     with next as materialized (
       select nextval('site_id_seq'::text::regclass) as id
     ), candidate as (
@@ -166,6 +170,7 @@ export async function upsertSite(
   { mayCreate, oneOf, noneOf }: Condition = always,
 ): Promise<Stored | undefined> {
   const [row] = await sql<Stored[]>`
+    -- upsertSite
     insert into site (id, name, contact, address, state_or_region, country, postcode_or_zip)
     select
       ${id},
@@ -209,6 +214,7 @@ export async function deleteSite(
   { oneOf, noneOf }: Condition = always,
 ): Promise<{ freezers: number; computers: number } | undefined> {
   const [row] = await sql<{ freezers: number; computers: number }[]>`
+    -- deleteSite
     with held as materialized (
       select
         (select count(*) from freezer where site_id = site.id)::int as freezers,

@@ -10,6 +10,7 @@ export type Summary = {
 
 export async function readSummary(sql: Sql): Promise<Summary> {
   const [row] = await sql<[Summary]>`
+    -- readSummary
     select
       (select count(*) from site)::int as sites,
       (select count(*) from freezer)::int as freezers,

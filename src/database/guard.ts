@@ -1,0 +1,142 @@
+import type { Circuit } from './circuit.ts'
+import type { Connection } from './connection.ts'
+import { Unavailable } from './unavailable.ts'
+
+type Job = {
+  ask: (connection: Connection) => Promise<unknown>
+  resolve: (answer: never) => void
+  reject: (error: unknown) => void
+  timer: NodeJS.Timeout
+  /** Nobody waits for it any more. */
+  over: boolean
+}
+
+/** How often a statement is carried out that Postgres rolls back in favour of another. */
+const mostTries = 4
+
+/** How much of a pool is in use: connections that there may be, those that are busy, statements that wait for one. */
+export type Usage = { size: number; busy: number; waiting: number }
+
+export type Guard = {
+  /** Has `ask` called with a connection, and answers what that does. */
+  run: <Answer>(ask: (connection: Connection) => Promise<Answer>) => Promise<Answer>
+  usage: () => Usage
+  end: () => Promise<void>
+}
+
+/**
+ * A pool of at most `size` connections, with what the driver's own lacks: at most `queue` statements wait, in the order in which
+ * they came, and every one is answered within `timeoutMs`, if need be with Unavailable. That counts from when it came, for the
+ * caller; and anew from when it is sent, for Postgres, which by its statement_timeout has given up by then: if it says nothing, it
+ * hangs, and the circuit opens. It also opens when no connection can be had.
+ */
+export function createGuard({
+  size,
+  queue,
+  timeoutMs,
+  open,
+  circuit,
+}: {
+  size: number
+  queue: number
+  timeoutMs: number
+  open: () => Promise<Connection>
+  circuit: Circuit
+}): Guard {
+  const waiting = new Set<Job>()
+  const idle: Connection[] = []
+  let busy = 0
+  let ended = false
+
+  circuit.onOpen((refusal) => {
+    for (const job of waiting) settle(job, () => job.reject(refusal))
+  })
+
+  function run<Answer>(ask: (connection: Connection) => Promise<Answer>): Promise<Answer> {
+    const refusal = circuit.refusal()
+    if (refusal) return Promise.reject(refusal)
+    if (ended) return Promise.reject(new Unavailable('refused'))
+    if (busy >= size && waiting.size >= queue) return Promise.reject(new Unavailable('crowded'))
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+    const expire = () => settle(job, () => reject(new Unavailable('late')))
+    const job: Job = { ask, resolve, reject, timer: setTimeout(expire, timeoutMs), over: false }
+    if (busy < size) work(job)
+    else waiting.add(job)
+    return promise
+  }
+
+  function settle(job: Job, how: () => void) {
+    if (job.over) return
+    job.over = true
+    clearTimeout(job.timer)
+    waiting.delete(job)
+    how()
+  }
+
+  /** Does this and what waits behind it, one after the other. */
+  async function work(first: Job) {
+    busy++
+    for (let job: Job | undefined = first; job; [job] = waiting) {
+      waiting.delete(job)
+      await answer(job)
+    }
+    busy--
+  }
+
+  async function answer(job: Job) {
+    let connection: Connection | undefined
+    try {
+      connection = await connect()
+      if (job.over) return
+      const answer = await ask(connection, job)
+      settle(job, () => job.resolve(answer as never))
+    } catch (error) {
+      settle(job, () => job.reject(error))
+    } finally {
+      if (connection && ended) connection.end()
+      else if (connection) idle.push(connection)
+    }
+  }
+
+  async function connect(): Promise<Connection> {
+    for (let connection = idle.pop(); connection; connection = idle.pop()) if (!connection.isLost()) return connection
+    try {
+      return await open()
+    } catch (error) {
+      // When Postgres has too many connections, those that are there go on.
+      if (codeOf((error as Error).cause) !== '53300') circuit.open(error)
+      throw error
+    }
+  }
+
+  async function ask(connection: Connection, job: Job) {
+    const timer = setTimeout(() => {
+      connection.drop()
+      circuit.open(new Unavailable('late'))
+    }, timeoutMs)
+    try {
+      for (let tries = 1; ; tries++) {
+        try {
+          return await job.ask(connection)
+        } catch (error) {
+          // A statement is a transaction: that it was rolled back means that nothing of it was done.
+          if (!/^(40001|40P01)$/.test(codeOf(error)) || tries === mostTries || job.over) throw error
+        }
+      }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async function end() {
+    ended = true
+    for (const job of waiting) settle(job, () => job.reject(new Unavailable('refused')))
+    await Promise.all(idle.splice(0).map((connection) => connection.end()))
+  }
+
+  return { run, usage: () => ({ size, busy, waiting: waiting.size }), end }
+}
+
+function codeOf(error: unknown): string {
+  return String((error as { code?: unknown } | undefined)?.code)
+}

@@ -60,7 +60,7 @@ const settings = {
   },
   MAX_CONNECTIONS: {
     help: 'Connections of clients that each worker keeps; one more takes the place of the one on which nothing was asked for longest.',
-    default: '5000',
+    default: '4000',
     schema: number(1, 1_000_000),
   },
   MIGRATE: {

@@ -43,7 +43,7 @@ export async function serve(
     queryQueue = 1_000,
     requestTimeoutMs = 12_000,
     keepAliveTimeoutMs = 65_000,
-    maxConnections = 5_000,
+    maxConnections = 4_000,
     logSlowMs = 1_000,
     serverTiming = false,
   }: Pick<Config, 'databaseUrl' | 'host' | 'port'> & Partial<Config>,

@@ -23,7 +23,7 @@ test('only DATABASE_URL is needed; the others have defaults', () => {
     queryQueue: 1_000,
     requestTimeoutMs: 12_000,
     keepAliveTimeoutMs: 65_000,
-    maxConnections: 5_000,
+    maxConnections: 4_000,
     migrate: true,
     logLevel: 'info',
     logSlowMs: 1_000,

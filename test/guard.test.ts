@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect as connectSocket, createServer, type Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { batched } from '../src/database/batch.ts'
 import { createCircuit } from '../src/database/circuit.ts'
@@ -42,6 +43,8 @@ async function silenceable(): Promise<{
   url: string
   silence: () => void
   speak: () => void
+  /** Breaks all connections, at once. */
+  reset: () => void
   connections: () => number
 }> {
   const { hostname, port } = new URL(url)
@@ -66,7 +69,10 @@ async function silenceable(): Promise<{
   const set = (to: boolean) => () => {
     silent = to
   }
-  return { url: there.href, silence: set(true), speak: set(false), connections: () => pairs.size }
+  const reset = () => {
+    for (const socket of pairs.keys()) socket.resetAndDestroy()
+  }
+  return { url: there.href, silence: set(true), speak: set(false), reset, connections: () => pairs.size }
 }
 
 test('no more statements wait than may, and what is too much is told so at once', async () => {
@@ -109,6 +115,25 @@ test('when the database falls silent everybody is told in time, the circuit open
   between.speak()
   await expect.poll(() => reasonOf(sql`select 1`), { timeout: 3_000 }).toBe('answered')
   expect(between.connections()).toBeLessThanOrEqual(3)
+})
+
+test('what is asked just when connections are reset is answered or told at once, not when its time is over', async () => {
+  const between = await silenceable()
+  const sql = pool({ max: 4, timeoutMs: 5_000 }, between.url)
+  for (let round = 0; round < 30; round++) {
+    await Promise.all(Array.from({ length: 4 }, () => reasonOf(sql`select 1`)))
+    const start = performance.now()
+    between.reset()
+    // One after the other, through the turns of the event loop in which sockets tell of it.
+    const told: PromiseLike<string>[] = []
+    for (let i = 0; i < 20; i++) {
+      told.push(reasonOf(sql`select 1`))
+      await setImmediate()
+    }
+    await Promise.all(told)
+    expect(performance.now() - start).toBeLessThan(2_000)
+    await expect.poll(() => reasonOf(sql`select 1`)).toBe('answered')
+  }
 })
 
 test('a connection that its Postgres ends fails its own statement, and no other', async () => {

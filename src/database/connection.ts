@@ -108,7 +108,7 @@ async function openHost(host: string, mustBePrimary: boolean, options: Connectio
     } catch (error) {
       if (error instanceof postgres.PostgresError && !isLast(error)) throw error
       drop()
-      throw new Unavailable('lost', { cause: error })
+      throw isReadOnly(error) ? error : new Unavailable('lost', { cause: error })
     }
   }
 
@@ -186,9 +186,13 @@ function withoutHoles(rows: postgres.RowList<postgres.Row[]>) {
   return rows
 }
 
-// After these Postgres closes the connection. What comes with 25006 (read-only) was a primary and is none now, perhaps.
-function isLast({ severity, code }: postgres.PostgresError) {
-  return severity === 'FATAL' || severity === 'PANIC' || code === '25006'
+// After these Postgres closes the connection; or another one may lead to where writes are taken.
+function isLast(error: postgres.PostgresError) {
+  return error.severity === 'FATAL' || error.severity === 'PANIC' || isReadOnly(error)
+}
+
+function isReadOnly(error: unknown) {
+  return error instanceof postgres.PostgresError && error.code === '25006'
 }
 
 const unsendable = '\0'

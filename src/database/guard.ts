@@ -9,6 +9,8 @@ type Job = {
   timer: NodeJS.Timeout
   /** Nobody waits for it any more. */
   over: boolean
+  /** The connection that it was sent on, until that has answered, and when. */
+  sent: { connection: Connection; atMs: number } | undefined
 }
 
 /** How often a statement is carried out that Postgres rolls back in favour of another. */
@@ -58,11 +60,24 @@ export function createGuard({
     if (ended) return Promise.reject(new Unavailable('refused'))
     if (busy >= size && waiting.size >= queue) return Promise.reject(new Unavailable('crowded'))
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
-    const expire = () => settle(job, () => reject(new Unavailable('late')))
-    const job: Job = { ask, resolve, reject, timer: setTimeout(expire, timeoutMs), over: false }
+    const timer = setTimeout(() => expire(job), timeoutMs)
+    const job: Job = { ask, resolve, reject, timer, over: false, sent: undefined }
     if (busy < size) work(job)
     else waiting.add(job)
     return promise
+  }
+
+  /** Its caller has waited for long enough; Postgres has perhaps had it for less. */
+  function expire(job: Job) {
+    settle(job, () => job.reject(new Unavailable('late')))
+    const { sent } = job
+    if (!sent) return
+    const leftMs = Math.max(0, sent.atMs + timeoutMs - performance.now())
+    setTimeout(() => {
+      if (job.sent !== sent) return
+      sent.connection.drop()
+      circuit.open(new Unavailable('late'))
+    }, leftMs)
   }
 
   function settle(job: Job, how: () => void) {
@@ -84,9 +99,9 @@ export function createGuard({
   }
 
   async function answer(job: Job) {
-    let connection: Connection | undefined
+    let connection = firstIdle()
     try {
-      connection = await connect()
+      connection ??= await connect()
       if (job.over) return
       const answer = await ask(connection, job)
       settle(job, () => job.resolve(answer as never))
@@ -98,8 +113,12 @@ export function createGuard({
     }
   }
 
-  async function connect(): Promise<Connection> {
+  function firstIdle(): Connection | undefined {
     for (let connection = idle.pop(); connection; connection = idle.pop()) if (!connection.isLost()) return connection
+    return undefined
+  }
+
+  async function connect(): Promise<Connection> {
     try {
       return await open()
     } catch (error) {
@@ -110,10 +129,7 @@ export function createGuard({
   }
 
   async function ask(connection: Connection, job: Job) {
-    const timer = setTimeout(() => {
-      connection.drop()
-      circuit.open(new Unavailable('late'))
-    }, timeoutMs)
+    job.sent = { connection, atMs: performance.now() }
     try {
       for (let tries = 1; ; tries++) {
         try {
@@ -124,7 +140,7 @@ export function createGuard({
         }
       }
     } finally {
-      clearTimeout(timer)
+      job.sent = undefined
     }
   }
 

@@ -28,8 +28,9 @@ const valid = 'GET /site/1 HTTP/1.1\r\nHost: h\r\n\r\n'
 const noise = (n: number) =>
   Array.from({ length: 2_000 }, (_, i) => String.fromCharCode((i * i * 31 + n * 7) % 256)).join('')
 
-/** How many connect at once; a server takes a few hundred before it has looked at them. */
-const atOnce = 100
+/** How many connect at once, and in a second; idle ones are so many that it would take too long. */
+const atOnce = 20
+const perSecond = (kind: string) => (kind === 'idle' ? 5_000 : 250)
 
 const [, , url = '', ...crowds] = process.argv
 const { hostname, port } = new URL(url)
@@ -38,7 +39,7 @@ const clients = crowds.flatMap((crowd) => {
   return Array.from({ length: Number(count) }, (_, n) => ({ kind, n }))
 })
 
-const open = new Map<Socket, string | undefined>()
+const open = new Set<Socket>()
 const lastedMs: number[] = []
 const answers: Record<string, number> = {}
 let connected = 0
@@ -54,7 +55,7 @@ async function start({ kind, n }: { kind: string; n: number }) {
   })
   const startMs = performance.now()
   const [first = '', more] = kinds[kind]?.(n) ?? []
-  open.set(socket, more)
+  open.add(socket)
   let isFirst = true
   socket.on('data', (bytes) => {
     // Of many answers to requests in one pipeline, the first.
@@ -63,19 +64,19 @@ async function start({ kind, n }: { kind: string; n: number }) {
   })
   socket.on('error', () => {})
   // This client keeps its end open, and so it is the server that closes the connection.
-  socket.once('close', () => {
-    open.delete(socket)
-    lastedMs.push(performance.now() - startMs)
-  })
-  socket.once('end', () => {
-    open.delete(socket)
-    lastedMs.push(performance.now() - startMs)
-    socket.removeAllListeners('close')
+  const close = () => {
+    if (open.delete(socket)) lastedMs.push(performance.now() - startMs)
     socket.destroy()
-  })
+  }
+  socket.once('close', close).once('end', close)
   await once(socket, 'connect').catch(() => {})
   connected++
   if (first) socket.write(Buffer.from(first, 'latin1'))
+  // Each at its own moment, as clients that know nothing of each other.
+  if (more) {
+    const timer = setInterval(() => socket.write(more), 1_000)
+    socket.once('close', () => clearInterval(timer)).once('end', () => clearInterval(timer))
+  }
   if (kind === 'idle') await once(socket, 'data').catch(() => {})
 }
 
@@ -90,7 +91,8 @@ console.info('ready')
 await begin
 clearInterval(timer)
 for (let n = 0; n < clients.length; n += atOnce) {
-  await Promise.all(clients.slice(n, n + atOnce).map(start))
+  const batch = clients.slice(n, n + atOnce)
+  await Promise.all([...batch.map(start), sleep((1_000 * atOnce) / perSecond(batch[0]?.kind ?? ''))])
   // Whoever waits is to see that it goes on.
   console.info(JSON.stringify({ soFar: n + atOnce }))
 }
@@ -100,9 +102,6 @@ let told = false
 process.once('SIGTERM', () => {
   told = true
 })
-while (open.size > 0 && !told) {
-  await sleep(1_000)
-  for (const [socket, more] of open) if (more) socket.write(more)
-}
+while (open.size > 0 && !told) await sleep(100)
 console.info(JSON.stringify({ closed: lastedMs.length, open: open.size, longestMs: Math.max(0, ...lastedMs), answers }))
 process.exit()

@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'vitest'
 import { startCluster } from './cluster.ts'
-import { inFull } from './length.ts'
+import { inFull, short } from './length.ts'
 import { startProbe } from './probe.ts'
 import { childrenOf } from './process_tree.ts'
 import { report } from './report.ts'
@@ -121,8 +121,8 @@ test(`memory while one slow client takes ${rows} rows`, async () => {
   )
 }, 600_000)
 
-/** On a machine that is too busy with other things for the figure to be reached by anything, what passes for as before. */
-const allowed = (beforeMs: number) => Math.max(wantedP99Ms, asBefore(beforeMs))
+/** The short run may be on a machine that is too busy with other things for anything to reach the figure: as before, then. */
+const allowed = (beforeMs: number) => (short ? Math.max(wantedP99Ms, asBefore(beforeMs)) : wantedP99Ms)
 
 /** The p99 of an ordinary request while nothing else is asked. */
 async function usual(url: string) {

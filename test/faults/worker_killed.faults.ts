@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'vitest'
 import { startCluster } from './cluster.ts'
 import { check, type Row } from './history.ts'
-import { inFull } from './length.ts'
+import { inFull, short } from './length.ts'
 import { startLoad } from './load.ts'
 import { childrenOf, signal } from './process_tree.ts'
 import { report } from './report.ts'
@@ -48,8 +48,8 @@ test(`a worker killed with SIGKILL under writes, ${times} times`, async () => {
     {
       'nothing lost': lost.length === 0,
       'nothing wrong': wrong.length === 0,
-      // Not the slowest: to start a process takes as long as a busy machine makes it.
-      'replaced within a second': middle <= replacedWithinMs,
+      // To start a process takes as long as a busy machine makes it, so of the short run the slowest doesn't count.
+      'replaced within a second': (short ? middle : slowest) <= replacedWithinMs,
     },
   )
 }, 300_000)

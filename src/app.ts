@@ -56,10 +56,10 @@ export function createApp({
     const start = performance.now()
     c.set('log', log)
     nameRequest(c)
-    if (c.req.method === 'POST' || c.req.method === 'DELETE') refuseOtherOrigins(c)
-    if (c.req.url.includes('?')) refuseParameters(c)
     const clock = { waits: 0, since: 0, totalMs: 0 }
-    await (serverTiming ? withClock(clock, next) : next())
+    const refused = refusal(c)
+    if (refused) c.res = answerError(refused, c)
+    else await (serverTiming ? withClock(clock, next) : next())
     const durationMs = performance.now() - start
     const { method } = c.req
     const route = routePath(c, -1)
@@ -115,12 +115,14 @@ export function createApp({
     return c.res
   })
 
-  app.onError((error, c) => {
+  app.onError(answerError)
+
+  function answerError(error: Error, c: Context<Env>) {
     const problem = toProblem(error)
     if (problem.status === 500) log.error({ requestId: c.get('requestId'), err: error }, problem.message)
     if (problem.status === 503) warn(error, c.get('requestId'))
     return answerProblem(c, problem, problem.status === 503 ? { 'Retry-After': '1' } : {})
-  })
+  }
 
   const pools = { sql, longSql, askedSql }
   return app
@@ -141,6 +143,16 @@ function alone(sql: Pool, metrics: Metrics): Operations {
     probe: () => readPostgresVersion(sql),
     isDraining: () => false,
     figures: async () => ({ report: await metrics.report(), workers: 1, uptimeSeconds: process.uptime() }),
+  }
+}
+
+/** Why a request gets no further than here. Not thrown: it is to have its line in the log, and to be counted, as any other. */
+function refusal(c: Context<Env>): Error | undefined {
+  try {
+    if (c.req.method === 'POST' || c.req.method === 'DELETE') refuseOtherOrigins(c)
+    if (c.req.url.includes('?')) refuseParameters(c)
+  } catch (error) {
+    return error as Error
   }
 }
 

@@ -1,10 +1,11 @@
 import './node_version.js'
 import { existsSync, rmSync } from 'node:fs'
-import { link, mkdir, open, rm, stat } from 'node:fs/promises'
+import { mkdir, open, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { readConfig } from './config.ts'
 import { describeTarget, type Programs, programsFor, type Running, start, target } from './postgres_programs.ts'
+import { takeName } from './take_name.ts'
 
 const help = `Usage: npm run backup -- [FILE]
 
@@ -77,10 +78,7 @@ async function save(programs: Programs, file: string) {
     running = dump(programs, ['--file', partial], ['ignore', 'ignore', 'pipe'])
     await running.done
     await check(programs, partial)
-    // Unlike a rename, this never takes the place of a file that has come meanwhile.
-    await link(partial, file).catch((error) => {
-      throw error.code === 'EEXIST' ? new Error(`There is a file ${file} by now. It stays as it is.`) : error
-    })
+    await takeName(partial, file)
   } finally {
     await rm(partial, { force: true })
   }

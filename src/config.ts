@@ -29,7 +29,7 @@ const settings = {
     schema: numberOrAuto(1, 256),
   },
   DATABASE_POOL: {
-    help: 'Connections for short queries that each worker opens at most (lists have 2 to 4 more), or "auto" for up to 10, and 80 in all.',
+    help: 'Connections for short queries that each worker opens at most, besides up to 4 for lists and 1 to see how the database is; or "auto" for up to 10, with those for lists up to 80 in all, if there are 26 workers or fewer.',
     default: 'auto',
     schema: numberOrAuto(1, 1_000),
   },
@@ -164,6 +164,18 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
     serverTiming,
   })
   return errors.length > 0 ? { errors } : { config }
+}
+
+/**
+ * What to say if all workers together may open more connections than Postgres takes when nobody has told it otherwise: 100, 3 of
+ * which it keeps for superusers. Undefined if they fit, if `DATABASE_POOL` is a number, or if PgBouncer is in between.
+ */
+export function warnOfConnections(config: Config, databasePool: string | undefined): string | undefined {
+  const { workers, pool, listPool, prepare } = config
+  if ((databasePool || 'auto') !== 'auto' || !prepare) return undefined
+  const most = workers * (pool + 2 * listPool + 1)
+  if (most <= 97) return undefined
+  return `${workers} workers may open ${most} connections to Postgres, which takes 97 of them unless told otherwise: set WEB_CONCURRENCY to less, or raise its max_connections and set DATABASE_POOL`
 }
 
 /** One line for each setting, for `--help`. */

@@ -59,10 +59,27 @@ const constraints: Record<string, FieldError> = {
   container_uuid_key: { field: 'uuid', message: 'another container has this UUID' },
 }
 
+/** Whether an error tells of a constraint of the tables as migrations make them, and not of one that an admin has added. */
+export function isOfOwnConstraint(error: unknown): boolean {
+  return Object.hasOwn(constraints, (error as { constraint_name?: string }).constraint_name ?? '')
+}
+
+const stillReferred = 'Something else still refers to it, or it refers to something that is not there.'
+
+/** What clients are told of constraints that admins have added: not their names, and not the values in the detail. */
+const addedConstraints: Record<string, string> = {
+  // unique_violation
+  '23505': 'The database takes this only once, and there is another one like it.',
+  // foreign_key_violation; restrict_violation, which is what Postgres 18 says where a key has "on delete restrict"
+  '23503': stillReferred,
+  '23001': stillReferred,
+}
+
 /** What clients are told of what the guard throws. */
 const unavailable: Record<Unavailable['reason'], string> = {
   refused: 'The database can not answer at the moment. Try again soon.',
   unreachable: 'The database can not answer at the moment. Try again soon.',
+  full: 'The database can not answer at the moment. Try again soon.',
   lost: 'The connection to the database was lost. A read can be repeated at once; of a write, see first whether it was done.',
   late: 'The database did not answer in time. Ask for less, or try again soon; of a write, see first whether it was done.',
   crowded: 'There is too much to do at the moment. Nothing was done. Try again soon.',
@@ -87,8 +104,12 @@ export function toProblem(error: unknown): Problem {
 function ofPostgres(error: postgres.PostgresError): Problem {
   const { code } = error
   const constraint = constraints[error.constraint_name ?? '']
-  // unique_violation, foreign_key_violation
-  if (/^2350[35]$/.test(code) && constraint) return fieldProblem('conflict', [constraint], { cause: error })
+  const added = addedConstraints[code]
+  if (added) {
+    return constraint
+      ? fieldProblem('conflict', [constraint], { cause: error })
+      : new Problem('conflict', added, [], { cause: error })
+  }
   // not_null_violation
   if (code === '23502' && error.column_name) {
     return fieldProblem('invalid', [{ field: error.column_name, message: 'is needed to create it' }], { cause: error })
@@ -100,8 +121,10 @@ function ofPostgres(error: postgres.PostgresError): Problem {
     const detail = 'Somebody else is writing the same. Nothing was done. Try again soon.'
     return new Problem('unavailable', detail, [], { cause: error })
   }
-  // Class 08 connection, class 53 out of resources, 57P0x shutting down, read_only_sql_transaction
-  if (/^(08...|53...|57P0.|25006)$/.test(code)) {
+  // Class 08 connection, as poolers and distributed databases have it; statement_completion_unknown
+  if (/^(08...|40003)$/.test(code)) return new Problem('unavailable', unavailable.lost, [], { cause: error })
+  // Class 53 out of resources, 57P0x shutting down, read_only_sql_transaction
+  if (/^(53...|57P0.|25006)$/.test(code)) {
     return new Problem('unavailable', unavailable.refused, [], { cause: error })
   }
   // Class 22 data exception: of a value that the schemas let through.

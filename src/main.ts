@@ -2,15 +2,30 @@ import './node_version.js'
 import cluster from 'node:cluster'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { type Config, describeSettings, readConfig } from './config.ts'
+import { type Config, describeSettings, readConfig, warnOfConnections } from './config.ts'
 import { answerForWorkers } from './gather.ts'
 import { createListener, type Listener, takeConnections } from './listener.ts'
 import { createLog } from './log.ts'
 import { warnOfMockPassword } from './mock_password.ts'
 import { runWorkers } from './workers.ts'
 
-/** How long requests in flight may take to finish in a worker of which nobody knows what state it is in. */
-const crashDrainMs = 3_000
+/**
+ * When a worker ends of which nobody knows what state it is in, if it has not by then. More than the server gives to requests in
+ * flight: what it breaks off it resets, and what the end of the process breaks off looks whole to a client of HTTP/1.0.
+ */
+const crashedWorkerMs = 4_000
+
+/** How long such a worker waits for the primary to let it go; nobody knows whether they still hear each other. */
+const deafMs = 200
+
+/** When a primary ends of which nobody knows what state it is in. More than it takes to end the workers, by force in the end. */
+const crashedPrimaryMs = 4_900
+
+/**
+ * What the migrations wait for is said when it has lasted this long. The workers say at once what they wait for, which is the same most
+ * often; but not always, because they come to the database in another way.
+ */
+const lastingMs = 5_000
 
 if (process.argv.includes('--help')) {
   console.info(`lab-inventory: sites, freezers, containers and computers over HTTP.\n\n${describeSettings()}`)
@@ -30,15 +45,22 @@ await (cluster.isPrimary ? runPrimary(config, log) : runWorker(config, log))
 /** Keeps the workers running, which share one listening socket, and applies the migrations, for which they wait. */
 async function runPrimary(config: Config, log: Logger) {
   const stopped = onStop()
-  // The workers notice that it is gone, finish what they have begun, and end.
-  onCrash(log, () => process.exit(1))
+  // When it is gone (killed, say), node:cluster ends the workers at once, whatever they have begun. So it is not to be gone before
+  // them, if it has the choice.
+  const crashed = Promise.withResolvers<true>()
+  onCrash(log, () => {
+    setTimeout(() => process.exit(1), crashedPrimaryMs)
+    crashed.resolve(true)
+  })
   answerForWorkers()
-  const warning = warnOfMockPassword(config.databaseUrl, process.env.NODE_ENV)
-  if (warning) log.warn(warning)
+  const password = warnOfMockPassword(config.databaseUrl, process.env.NODE_ENV)
+  const connections = warnOfConnections(config, process.env.DATABASE_POOL)
+  for (const warning of [password, connections]) if (warning) log.warn(warning)
   const listener = createListener(config.host, config.port)
   const workers = runWorkers(config.workers, listener, log)
   const failed = await Promise.race([
     workers.failed,
+    crashed.promise,
     stopped.then(() => false),
     migrated(config, log),
     listening(listener, config, log),
@@ -65,10 +87,14 @@ async function migrated(config: Config, log: Logger): Promise<true> {
   const never = new Promise<true>(() => {})
   if (!config.migrate) return never
   const { isPassing, migrate, waitForDatabase } = await import('./migrate.ts')
+  let timer: NodeJS.Timeout | undefined
+  const sayLater = (reason: string) => {
+    clearTimeout(timer)
+    timer = setTimeout(() => log.warn(`the migrations wait for the database: ${reason}`), lastingMs)
+  }
   for (;;) {
     try {
-      // The workers say what it is waiting for.
-      const url = await waitForDatabase(config.databaseUrl, () => {})
+      const url = await waitForDatabase(config.databaseUrl, sayLater).finally(() => clearTimeout(timer))
       for (const name of await migrate(url)) log.info(`applied migration ${name}`)
       return never
     } catch (error) {
@@ -85,17 +111,19 @@ async function migrated(config: Config, log: Logger): Promise<true> {
 async function runWorker(config: Config, log: Logger) {
   const stopped = onStop()
   const crashed = Promise.withResolvers<void>()
+  let failed = false
   onCrash(log, () => {
-    setTimeout(() => process.exit(1), crashDrainMs)
+    failed = true
+    setTimeout(() => process.exit(1), crashedWorkerMs)
     crashed.resolve()
   })
   const { serve, urlOf } = await import('./server.ts')
   const server = await serve(config, log, { listens: false })
   const connections = takeConnections(server.take)
   connections.listening.then((where) => log.info({ url: urlOf(where) }, 'listening'))
-  const failed = await Promise.race([stopped.then(() => false), crashed.promise.then(() => true)])
-  connections.leave()
-  await connections.stopped
+  stopped.then(() => connections.leave())
+  crashed.promise.then(() => connections.leave({ atOnce: true }))
+  await Promise.race([connections.stopped, crashed.promise.then(() => sleep(deafMs))])
   await server.stop()
   process.exit(failed ? 1 : 0)
 }

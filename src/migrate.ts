@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { runner } from 'node-pg-migrate'
 import pg from 'pg'
+import { openClient } from './client.ts'
 import { describe } from './database/circuit.ts'
 import { hostsOf } from './database/hosts.ts'
 
@@ -28,14 +29,12 @@ export async function rollBack(databaseUrl: string): Promise<string> {
 async function run(databaseUrl: string, direction: 'up' | 'down'): Promise<string[]> {
   // Not a connection of the library's own: it does not wait until that is closed, and if the server goes first, the error
   // is thrown outside of every promise.
-  const client = new pg.Client({
-    connectionString: databaseUrl,
+  const client = await openClient(databaseUrl, {
     application_name: 'lab-inventory migrate',
-    // Migrations are ordered by the time they were applied at, so that has to mean the same in every session.
-    options: '-c timezone=UTC',
+    // Migrations are ordered by the time they were applied at, so that has to mean the same in every session. And the role may have
+    // timeouts that are meant for the server: an index that takes longer would be begun again and again.
+    options: '-c timezone=UTC -c statement_timeout=0 -c lock_timeout=0',
   })
-  client.on('error', () => {})
-  await client.connect()
   try {
     if (direction === 'down') await mayRollBack(client)
     const applied = await runner({
@@ -106,16 +105,9 @@ export async function waitForDatabase(databaseUrl: string, onWait: (reason: stri
   }
 }
 
-// The constructor is one of the things that may fail: it reads the certificates that the URL names.
 async function knock(url: string, mustBePrimary: boolean): Promise<string> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: 5_000,
-    query_timeout: 5_000,
-  })
-  client.on('error', () => {})
+  const client = await openClient(url, { connectionTimeoutMillis: 5_000, query_timeout: 5_000 })
   try {
-    await client.connect()
     const { rows } = await client.query('select pg_is_in_recovery() as standby')
     if (mustBePrimary && rows[0]?.standby) throw new Error('this host is a standby')
     return url

@@ -56,13 +56,23 @@ export function fitting(found: Programs[], server: number | undefined): Programs
 
 /**
  * The database, for a program's command line, where everybody on the machine can read it, without the password; that goes into
- * the environment. The programs take a URL as it is, several hosts too.
+ * the environment. The programs take a URL as it is, several hosts too. Of two passwords the one in the query holds, as for libpq.
  */
 export function target(databaseUrl: string): { url: string; env: Record<string, string> } {
-  const [, start = '', password, rest = ''] =
-    /^(postgres(?:ql)?:\/\/[^/@:]*)(?::([^/@]*))?(.*)$/s.exec(databaseUrl) ?? []
-  if (!password || !rest.startsWith('@')) return { url: databaseUrl, env: {} }
-  return { url: start + rest, env: { PGPASSWORD: decodeURIComponent(password) } }
+  const [, start = '', before, rest = ''] =
+    /^(postgres(?:ql)?:\/\/[^/@:?]*)(?::([^/@?]*))?(@.*)$/s.exec(databaseUrl) ?? []
+  const [address = '', query = ''] = (before ? start + rest : databaseUrl).split(/\?(.*)/s)
+  const parameters = query.split('&')
+  const others = parameters.filter((parameter) => !isPassword(parameter))
+  const password = parameters.findLast(isPassword)?.replace(/^[^=]*=?/, '') || before
+  const url = others.join('&') ? `${address}?${others.join('&')}` : address
+  return { url, env: password ? { PGPASSWORD: decodeURIComponent(password) } : {} }
+}
+
+// Its name may be written with %XX too.
+function isPassword(parameter: string) {
+  const [name = ''] = parameter.split('=')
+  return decodeURIComponent(name) === 'password'
 }
 
 /** What it is called in messages: the database, and where. */

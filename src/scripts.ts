@@ -1,10 +1,9 @@
 import { readFile } from 'node:fs/promises'
-import pg from 'pg'
+import { openClient } from './client.ts'
 
 /** Runs one of the files that admins run with `psql -f`. */
 export async function runScript(databaseUrl: string, name: 'create_tables' | 'mock_data'): Promise<void> {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: `lab-inventory ${name}` })
-  await client.connect()
+  const client = await openClient(databaseUrl, { application_name: `lab-inventory ${name}` })
   try {
     await client.query(await readFile(new URL(`../postgres_scripts/${name}.sql`, import.meta.url), 'utf8'))
   } finally {
@@ -14,8 +13,7 @@ export async function runScript(databaseUrl: string, name: 'create_tables' | 'mo
 
 /** Whether the tables are there and have no rows. */
 export async function isEmpty(databaseUrl: string): Promise<boolean> {
-  const client = new pg.Client(databaseUrl)
-  await client.connect()
+  const client = await openClient(databaseUrl)
   try {
     const { rowCount } = await client.query(`
       select from site

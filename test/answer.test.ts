@@ -83,6 +83,20 @@ test('HEAD answers as GET does, without the body', async () => {
   }
 })
 
+test('what is refused before it gets to its route has its line as well', async () => {
+  const lineOf = async (answer: Promise<{ headers: Headers }>) => {
+    const requestId = (await answer).headers.get('x-request-id')
+    return client.lines.filter((line) => line.requestId === requestId)
+  }
+  expect(await lineOf(client.get('/summary?country=USA'))).toMatchObject([
+    { method: 'GET', route: '/summary', status: 400, durationMs: expect.any(Number) },
+  ])
+  const elsewhere = { headers: { Origin: 'http://elsewhere.example' } }
+  expect(await lineOf(client.request('DELETE', '/site/1', elsewhere))).toMatchObject([
+    { method: 'DELETE', route: '/site/:id', status: 403, durationMs: expect.any(Number) },
+  ])
+})
+
 test('a query parameter that nothing knows is refused by name, not ignored', async () => {
   const answer = await client.get('/summary?country=USA&colour=red')
   expect(answer.status).toBe(400)

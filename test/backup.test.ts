@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { migrate, rollBack } from '../src/migrate.ts'
 import { describeTarget, findPrograms, fitting, target } from '../src/postgres_programs.ts'
 import { runScript } from '../src/scripts.ts'
+import { takeName } from '../src/take_name.ts'
 import { catalog } from './catalog.ts'
 import { createDatabase, testDatabase } from './database.ts'
 import { run } from './postgres.ts'
@@ -256,6 +257,23 @@ describe.skipIf(without)('a restore', () => {
 })
 
 describe('backup and restore', () => {
+  test.each(['EPERM', 'ENOTSUP', 'EOPNOTSUPP'])(
+    'where there are no hard links (%s), a backup gets its name all the same, and takes no other file its place',
+    async (code) => {
+      const [partial, file] = [join(folder, 'new.partial-1'), join(folder, `${code}.dump`)]
+      const linked = () => Promise.reject(Object.assign(new Error('no hard links'), { code }))
+      await writeFile(partial, 'first')
+      await takeName(partial, file, linked)
+      expect(await readFile(file, 'utf8')).toBe('first')
+      await expect(readFile(partial)).rejects.toThrow('ENOENT')
+      await writeFile(partial, 'second')
+      await expect(takeName(partial, file, linked)).rejects.toThrow('by now. It stays as it is.')
+      expect(await readFile(file, 'utf8')).toBe('first')
+      await rm(partial)
+      await rm(file)
+    },
+  )
+
   test.each(['backup', 'restore'])('%s --help says how, and needs no database', async (name) => {
     const { code, said } = await outcome(command(name, '', ['--help']))
     expect([code, said]).toEqual([0, expect.stringMatching(`^Usage: npm run ${name} -- `)])
@@ -294,6 +312,9 @@ describe('backup and restore', () => {
     ['postgres://ada@h/db', 'postgres://ada@h/db', undefined, 'db on h'],
     ['postgresql://h:5432/a%20b', 'postgresql://h:5432/a%20b', undefined, 'a b on h:5432'],
     ['postgresql://ada:secret@[::1]:5432/db', 'postgresql://ada@[::1]:5432/db', 'secret', 'db on [::1]:5432'],
+    ['postgresql://h/db?user=ada&password=p%40ss', 'postgresql://h/db?user=ada', 'p@ss', 'db on h'],
+    ['postgresql://ada:old@h/db?pass%77ord=new', 'postgresql://ada@h/db', 'new', 'db on h'],
+    ['postgresql://h/db?password=a:b@c&sslmode=require', 'postgresql://h/db?sslmode=require', 'a:b@c', 'db on h'],
   ])('of %s the password goes into the environment', (databaseUrl, shown, password, name) => {
     expect(target(databaseUrl)).toEqual({ url: shown, env: password ? { PGPASSWORD: password } : {} })
     expect(describeTarget(databaseUrl)).toBe(name)

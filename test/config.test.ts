@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { expect, test } from 'vitest'
-import { describeSettings, readConfig } from '../src/config.ts'
+import { type Config, describeSettings, readConfig, warnOfConnections } from '../src/config.ts'
 import { startProgram } from './process.ts'
 
 const DATABASE_URL = 'postgresql://ada:secret@db.example:5432/inventory'
@@ -83,6 +83,37 @@ test('auto takes the cores, and connections that are not too many in all', () =>
   ]) {
     expect(config({ WEB_CONCURRENCY: String(workers) })).toMatchObject({ config: { workers, pool, listPool } })
   }
+})
+
+test.each([
+  [{}, undefined],
+  [{ WEB_CONCURRENCY: '16' }, undefined],
+  [{ WEB_CONCURRENCY: '20' }, '20 workers may open 100 connections'],
+  [{ WEB_CONCURRENCY: '64', DATABASE_POOL: 'auto' }, '64 workers may open 256 connections'],
+  [{ WEB_CONCURRENCY: '64', DATABASE_POOL: '' }, '64 workers may open 256 connections'],
+  [{ WEB_CONCURRENCY: '64', DATABASE_POOL: '2' }, undefined],
+  [{ WEB_CONCURRENCY: '64', DATABASE_PREPARE: 'off' }, undefined],
+])('with %j the warning of too many connections is %s', (env: Record<string, string>, warning) => {
+  const { config } = readConfig({ DATABASE_URL, ...env }) as { config: Config }
+  const said = warnOfConnections(config, env.DATABASE_POOL)
+  expect(said).toEqual(warning && expect.stringMatching(`^${warning}`))
+})
+
+test('with up to 26 workers auto is 80 connections at most, without those that probe', () => {
+  for (let workers = 1; workers <= 27; workers++) {
+    const { config } = readConfig({ DATABASE_URL, WEB_CONCURRENCY: String(workers) }) as { config: Config }
+    const { pool, listPool } = config
+    expect([workers, workers * (pool + 2 * listPool) <= 80]).toEqual([workers, workers <= 26])
+  }
+})
+
+test('a start says that there may be too many connections', async () => {
+  // Nothing listens there: it is said before the database is asked.
+  const env = { DATABASE_URL: 'postgresql://ada@127.0.0.1:1/lab', PORT: '0', WEB_CONCURRENCY: '20' }
+  const program = startProgram(process.execPath, ['src/main.ts'], { env })
+  expect(JSON.parse(await program.line(/may open/))).toMatchObject({ level: 40 })
+  program.killGroup('SIGKILL')
+  await program.ended()
 })
 
 test('an empty variable is one that is not set', () => {

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { testDatabase } from './database.ts'
@@ -5,6 +8,8 @@ import { type Program, startProgram } from './process.ts'
 
 const { sql, url: DATABASE_URL } = await testDatabase()
 await sql`insert into site (id, name) values (1, 'Site 1')`
+// Enough that their list does not fit into what a connection holds while nobody reads.
+await sql`insert into computer (id, name, site_id) select id, repeat('x', 10000), 1 from generate_series(1, 1300) as id`
 const patiently = { timeout: 10_000 }
 
 // Long enough for Postgres not to give up waiting for a lock.
@@ -36,6 +41,14 @@ async function inFlight(url: string) {
   const waiting = () => sql`select from pg_stat_activity where wait_event = 'relation' and datname = current_database()`
   await expect.poll(waiting, patiently).not.toHaveLength(0)
   return { lock, answer }
+}
+
+/** A list of which the first part has come, to a client to which its end is that of the connection. */
+async function listOverHttp10(url: string) {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.write('GET /computers HTTP/1.0\r\n\r\n')
+  await once(socket, 'readable')
+  return socket
 }
 
 describe('a worker in which an error is caught by nobody', () => {
@@ -80,6 +93,44 @@ describe('a worker in which an error is caught by nobody', () => {
     await program.line(/a worker ended/)
     expect(performance.now() - startedAt).toBeLessThan(5_000)
     await answer
+    await lock.end()
+  })
+
+  test.each(['exception', 'mute'])('does not have a list that it breaks off look whole (%s)', async (CRASH) => {
+    const program = start({ CRASH })
+    const { url, pid } = await listening(program)
+    const list = await listOverHttp10(url)
+    process.kill(pid, 'SIGUSR2')
+    await program.line(/a worker ended/)
+    await expect(text(list)).rejects.toThrow('ECONNRESET')
+  })
+})
+
+describe('a primary in which an error is caught by nobody', () => {
+  test('says so, has what is in flight answered, and exits with 1', async () => {
+    const program = start({ CRASH: 'primary', WEB_CONCURRENCY: '2' })
+    const { url } = await listening(program)
+    await listening(program)
+    const { lock, answer } = await inFlight(url)
+    process.kill(program.pid, 'SIGUSR2')
+    const { pid, msg } = JSON.parse(await program.line(/"level":60/))
+    expect([pid, msg]).toEqual([program.pid, 'nobody caught this error'])
+    const takesMore = () => fetch(`${url}/healthz`).then(Boolean, () => false)
+    await expect.poll(takesMore, patiently).toBe(false)
+    await lock.end()
+    expect(await answer).toEqual({ status: 200, body: expect.objectContaining({ id: 1, name: 'Site 1' }) })
+    expect(await program.ended()).toEqual({ code: 1, signal: null })
+  })
+
+  test('ends in 5 s, whatever is in flight', async () => {
+    const program = start({ CRASH: 'primary' })
+    const { url } = await listening(program)
+    const { lock, answer } = await inFlight(url)
+    const startedAt = performance.now()
+    process.kill(program.pid, 'SIGUSR2')
+    expect(await program.ended()).toEqual({ code: 1, signal: null })
+    expect(performance.now() - startedAt).toBeLessThan(5_000)
+    expect(await answer).toBeUndefined()
     await lock.end()
   })
 })

@@ -1,7 +1,7 @@
-// For test/crash.test.ts, by NODE_OPTIONS: has a worker fail where nothing in the sources does.
+// For test/crash.test.ts, by NODE_OPTIONS: has a worker, or the primary, fail where nothing in the sources does.
 import cluster from 'node:cluster'
 
-if (cluster.isWorker) {
+if (cluster.isWorker || process.env.CRASH === 'primary') {
   process.on('SIGUSR2', () => {
     const error = Object.assign(new Error('a crash'), {
       parameters: ['Canary'],

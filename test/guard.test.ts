@@ -4,15 +4,18 @@ import { setImmediate } from 'node:timers/promises'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { batched } from '../src/database/batch.ts'
 import { createCircuit } from '../src/database/circuit.ts'
-import { type ConnectOptions, connect, type Pool } from '../src/database/connect.ts'
+import { type ConnectOptions, connect, connectionOptions, type Pool } from '../src/database/connect.ts'
+import { openConnection } from '../src/database/connection.ts'
 import { hostsOf } from '../src/database/hosts.ts'
 import { Unavailable } from '../src/database/unavailable.ts'
 import { toProblem } from '../src/errors.ts'
 import { testClient } from './client.ts'
-import { testDatabase } from './database.ts'
+import { testDatabase, throughPgBouncer } from './database.ts'
 import { run } from './postgres.ts'
 
 const { url } = await testDatabase()
+const ofSessions = 'Postgres has no timeouts, limits and settings of a session for those who come through PgBouncer'
+if (throughPgBouncer) console.info(`Skipped, because ${ofSessions}: the tests of these.`)
 await run(url, 'create sequence try')
 await run(
   url,
@@ -28,6 +31,8 @@ function pool(options: ConnectOptions = {}, at = url): Pool {
   onTestFinished(() => sql.end())
   return sql
 }
+
+const patient = connectionOptions({ timeoutMs: 10_000, prepare: true })
 
 const reasonOf = (query: PromiseLike<unknown>) =>
   query.then(
@@ -45,6 +50,7 @@ async function silenceable(): Promise<{
   speak: () => void
   /** Breaks all connections, at once. */
   reset: () => void
+  forget: () => void
   connections: () => number
 }> {
   const { hostname, port } = new URL(url)
@@ -69,10 +75,17 @@ async function silenceable(): Promise<{
   const set = (to: boolean) => () => {
     silent = to
   }
+  // As a firewall does that has lost its states: those that are there stay silent for ever, and new ones are served.
+  const forget = () => {
+    for (const [near, far] of pairs) {
+      near.removeAllListeners('data').resume()
+      far.removeAllListeners('data').resume()
+    }
+  }
   const reset = () => {
     for (const socket of pairs.keys()) socket.resetAndDestroy()
   }
-  return { url: there.href, silence: set(true), speak: set(false), reset, connections: () => pairs.size }
+  return { url: there.href, silence: set(true), speak: set(false), reset, forget, connections: () => pairs.size }
 }
 
 test('no more statements wait than may, and what is too much is told so at once', async () => {
@@ -84,7 +97,10 @@ test('no more statements wait than may, and what is too much is told so at once'
   expect(sql.usage()).toEqual({ size: 2, busy: 0, waiting: 0 })
 })
 
-test('a statement that waits for longer than it may is given up, never sent, and the one before goes on', async () => {
+test('a statement that waits for longer than it may is given up, never sent, and the one before goes on', async ({
+  skip,
+}) => {
+  skip(throughPgBouncer, ofSessions)
   const sql = pool({ max: 1, timeoutMs: 600 })
   await sql`select 1`
   const slow = Array.from({ length: 2 }, () => reasonOf(sql`select pg_sleep(10)`))
@@ -150,18 +166,72 @@ test('a connection that its Postgres ends fails its own statement, and no other'
   expect(new Set(await others)).toEqual(new Set(['answered']))
 })
 
-test('when Postgres has no connection left, those that are there go on', async () => {
-  const role = `limited_${process.pid}`
-  await run(url, `create role ${role} login password 'limited' connection limit 1`)
-  onTestFinished(() => run(url, `drop role ${role}`).then(() => {}))
-  const limited = Object.assign(new URL(url), { username: role, password: 'limited' })
-  const sql = pool({ max: 2 }, limited.href)
-  const slow = reasonOf(sql`select pg_sleep(0.3)`)
-  await asleep(1)
-  expect(await reasonOf(sql`select 1`)).toBe('unreachable')
-  expect(await slow).toBe('answered')
-  expect(await reasonOf(sql`select 1`)).toBe('answered')
-  await sql.end()
+test.skipIf(throughPgBouncer).each(['one host', 'two hosts'])(
+  'when Postgres has no connection left, those that are there do it all: %s',
+  async (hosts) => {
+    const role = `limited_${process.pid}`
+    await run(url, `create role ${role} login password 'limited' connection limit 2`)
+    onTestFinished(() => run(url, `drop role ${role}`).then(() => {}))
+    const limited = Object.assign(new URL(url), { username: role, password: 'limited' })
+    const at = hosts === 'one host' ? limited.href : limited.href.replace(limited.host, `${limited.host},127.0.0.1:1`)
+    const sql = pool({ max: 10 }, at)
+    const all = await Promise.all(Array.from({ length: 60 }, () => reasonOf(sql`select pg_sleep(0.01)`)))
+    expect(new Set(all)).toEqual(new Set(['answered']))
+    // Who has none at all is told.
+    const slow = Array.from({ length: 2 }, () => reasonOf(sql`select pg_sleep(0.3)`))
+    await asleep(2)
+    expect(await reasonOf(pool({ max: 2 }, at)`select 1`)).toBe('full')
+    expect(await Promise.all(slow)).toEqual(['answered', 'answered'])
+    await sql.end()
+  },
+)
+
+test('what accepts connections and closes them is asked once, not again and again', async () => {
+  let accepted = 0
+  const server = createServer((socket) => {
+    accepted++
+    socket.on('error', () => {})
+    // Not before it has been asked something.
+    socket.once('data', () => socket.end())
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  const start = performance.now()
+  await expect(openConnection(`postgresql://ada@127.0.0.1:${port}/lab`, patient)).rejects.toThrow(Unavailable)
+  expect(performance.now() - start).toBeLessThan(1_000)
+  expect(accepted).toBe(1)
+})
+
+test('when one connection turns out to be dead, no other idle one costs a request its time', async () => {
+  const between = await silenceable()
+  const sql = pool({ max: 5, timeoutMs: 500 }, between.url)
+  await Promise.all(Array.from({ length: 5 }, () => sql`select pg_sleep(0.05)`))
+  between.forget()
+  const told: string[] = []
+  for (let i = 0; i < 5; i++) {
+    told.push(await reasonOf(sql`select 1`))
+    await expect.poll(() => reasonOf(sql`select 1`), { timeout: 3_000 }).not.toBe('refused')
+  }
+  expect(told.filter((each) => each === 'late')).toHaveLength(1)
+})
+
+test('without a queue, what can be sent at once is answered, reads that are shared as well', async () => {
+  const client = testClient(pool({ max: 2, queue: 0 }))
+  expect((await client.get('/sites')).status).toBe(200)
+  expect((await client.get('/summary')).status).toBe(200)
+})
+
+test('a statement that takes long each time it is rolled back opens no circuit', async () => {
+  const sql = pool({ max: 3, timeoutMs: 1_000 })
+  await run(url, 'alter sequence try restart')
+  const slowly = reasonOf(sql`select pg_sleep(0.4), fail_until(9, ${'40001'})`)
+  const others: string[] = []
+  for (let i = 0; i < 30; i++) {
+    others.push(await reasonOf(sql`select pg_sleep(0.05)`))
+  }
+  await slowly
+  expect(new Set(others)).toEqual(new Set(['answered']))
 })
 
 test('idle connections that Postgres has ended are not used again', async () => {
@@ -191,7 +261,10 @@ test('what fails for another reason is not carried out again', async () => {
   expect(await run(url, 'select last_value::int from try')).toEqual([{ last_value: 1 }])
 })
 
-test('a row that an admin keeps locked is 503 after a third of the time, and the connections are free again', async () => {
+test('a row that an admin keeps locked is 503 after a third of the time, and the connections are free again', async ({
+  skip,
+}) => {
+  skip(throughPgBouncer, ofSessions)
   const sql = pool({ max: 1, timeoutMs: 3_000 })
   const client = testClient(sql)
   await client.post('/site/1', { name: 'locked' })
@@ -209,7 +282,8 @@ test('a row that an admin keeps locked is 503 after a third of the time, and the
   expect((await client.post('/site/1', { name: 'changed' })).status).toBe(200)
 })
 
-test('what becomes read-only and writable again needs no restart', async () => {
+test('what becomes read-only and writable again needs no restart', async (context) => {
+  context.skip(throughPgBouncer, ofSessions)
   const client = testClient(pool({ max: 2 }))
   await client.post('/site/2', { name: 'before' })
   const name = new URL(url).pathname.slice(1)

@@ -61,6 +61,14 @@ describe('requests', () => {
     expect(series(figures, 'http_requests_total')).toHaveLength(4)
   })
 
+  test('are counted also if they are refused before they get to their route', async () => {
+    await app.request('/summary?country=USA')
+    await app.request('/site/1', { method: 'POST', headers: { Origin: 'http://elsewhere.example' } })
+    const figures = await ask()
+    expect(figures[requests('GET', '/summary', 400)]).toBe(1)
+    expect(figures[requests('POST', '/site/:id', 403)]).toBe(1)
+  })
+
   test('of methods that nobody knows are one', async () => {
     for (const method of ['PURGE', 'BREW', 'PROPFIND']) await app.request('/sites', { method })
     expect((await ask())[requests('other', '/*', 405)]).toBe(3)

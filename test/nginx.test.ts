@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
-import { createServer, get, type IncomingMessage, type RequestOptions, request } from 'node:http'
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { createServer, get, type IncomingMessage, type RequestListener, type RequestOptions, request } from 'node:http'
 import { request as secureRequest } from 'node:https'
 import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -209,6 +209,73 @@ describe.skipIf(withoutNginx)('nginx', () => {
     expect(problem(refused).detail).toMatch(/can not be reached/)
   })
 
+  test('repeats what only reads, and nothing else that has been sent; of that it asks another server only when one is away', async () => {
+    const seen: string[] = []
+    const losing = await listen((incoming) => {
+      seen.push(`lost ${incoming.method}`)
+      incoming.socket.destroy()
+    })
+    const answering = await listen((incoming, response) => {
+      seen.push(`answered ${incoming.method}`)
+      text(incoming).then((body) => response.end(`${incoming.method} of ${body.length}`))
+    })
+    const { url } = await startNginx([losing.url, answering.url])
+    for (const method of ['DELETE', 'PUT', 'PATCH', 'OPTIONS', 'POST', 'GET', 'HEAD']) {
+      const statuses: unknown[] = []
+      // Each server is the first to be asked for one of the two.
+      for (let i = 0; i < 2; i++) statuses.push((await ask('/site/1', { method }, url)).status)
+      const reads = ['GET', 'HEAD'].includes(method)
+      expect(statuses.sort(), method).toEqual(reads ? [200, 200] : [200, 503])
+      const times = seen.splice(0).sort()
+      const answered = times.filter((each) => each === `answered ${method}`).length
+      expect([method, answered, times.length - answered]).toEqual([method, reads ? 2 : 1, 1])
+    }
+    losing.close()
+    // Node gives the body of a DELETE no length by itself.
+    const sent = { method: 'DELETE', headers: { 'Content-Length': 100_000 }, body: 'x'.repeat(100_000) }
+    for (let i = 0; i < 20; i++) {
+      const answer = await ask('/site/1', sent, url)
+      expect([answer.status, answer.bytes.toString()]).toEqual([200, 'DELETE of 100000'])
+    }
+    answering.close()
+    const away = await ask('/site/1', { method: 'DELETE' }, url)
+    expect([away.status, problem(away).detail]).toEqual([503, expect.stringMatching(/can not be reached .* Try again/)])
+    expect(away.headers['retry-after']).toBe('1')
+  })
+
+  test('says nothing of what a query asks for or where a client comes from, even when a server is lost', async () => {
+    const losing = await listen((incoming) => void incoming.socket.destroy())
+    const { url, lines, folder } = await startNginx([losing.url, 'http://127.0.0.1:1'])
+    for (const path of ['/sites?name=planted-canary', '/static/none?planted-canary', '/site/1?planted-canary']) {
+      await ask(path, { headers: { Referer: 'http://x/?planted-canary' } }, url)
+      await ask(path, { method: 'DELETE', headers: { Referer: 'http://x/?planted-canary' } }, url)
+    }
+    losing.close()
+    // It writes a line of that before it answers.
+    expect(lines.join('\n')).toContain('start worker process')
+    expect(lines.join('\n')).not.toContain('planted-canary')
+    expect(await readFile(`${folder}/error.log`, 'utf8')).not.toContain('planted-canary')
+  })
+
+  test.each(['static', 'media'])('follows no link out of %s, and none within it', async (name) => {
+    await writeFile(`${nginx.folder}/key`, 'secret')
+    await writeFile(`${nginx.folder}/${name}/file`, 'a file')
+    await mkdir(`${nginx.folder}/${name}/folder`)
+    await writeFile(`${nginx.folder}/${name}/folder/file`, 'a file')
+    await symlink('../key', `${nginx.folder}/${name}/out`)
+    await symlink('file', `${nginx.folder}/${name}/within`)
+    await symlink('..', `${nginx.folder}/${name}/up`)
+    for (const [path, status] of [
+      ['file', 200],
+      ['folder/file', 200],
+      ['out', 404],
+      ['within', 404],
+      ['up/key', 404],
+    ]) {
+      expect([path, (await ask(`/${name}/${path}`)).status]).toEqual([path, status])
+    }
+  })
+
   test('tells the server who asks as it knows it, and not as the client says', async () => {
     const seen: IncomingMessage['headers'][] = []
     const upstream = createServer((incoming, response) => {
@@ -249,6 +316,17 @@ describe.skipIf(withoutNginx)('nginx', () => {
     expect((await ask('/site/2')).headers['strict-transport-security']).toBeUndefined()
   })
 })
+
+/** A server of the test's own; the connections that nginx keeps to it are closed with it. */
+async function listen(answer: RequestListener) {
+  const server = createServer(answer).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const close = () => {
+    server.close()
+    server.closeAllConnections()
+  }
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close }
+}
 
 type Answer = { status: number | undefined; headers: IncomingMessage['headers']; bytes: Buffer }
 

@@ -20,6 +20,8 @@ export type Nginx = {
   /** Has the files that it serves, below static/ and media/. */
   folder: string
   log: () => Promise<string>
+  /** What it has said besides. */
+  lines: string[]
 }
 
 const folders: string[] = []
@@ -29,10 +31,13 @@ afterAll(async () => {
 })
 
 /**
- * Runs nginx with nginx/default.conf, in which only addresses and folders are others: `server` is where the server is that it
- * stands in front of. With a certificate and its key it speaks TLS, by nginx/tls.conf. Ended after the tests.
+ * Runs nginx with nginx/default.conf, in which only addresses and folders are others: `server` is where the server is, or the
+ * servers are, that it stands in front of. With a certificate and its key it speaks TLS, by nginx/tls.conf. Ended after the tests.
  */
-export async function startNginx(server: string, tls?: { certificate: string; key: string }): Promise<Nginx> {
+export async function startNginx(
+  server: string | string[],
+  tls?: { certificate: string; key: string },
+): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), 'lab-inventory-nginx-'))
   folders.push(folder)
   await mkdir(join(folder, 'static', '1'), { recursive: true })
@@ -42,7 +47,10 @@ export async function startNginx(server: string, tls?: { certificate: string; ke
   const site = replaceAll(await readFile(`${checkout}nginx/default.conf`, 'utf8'), {
     'listen 8080;': listen,
     'resolver 127.0.0.11 ipv6=off valid=2s;': '',
-    'server web:5000 resolve max_fails=0;': `server ${new URL(server).host} max_fails=0;`,
+    'server web:5000 resolve max_fails=0;': [server]
+      .flat()
+      .map((each) => `server ${new URL(each).host} max_fails=0;`)
+      .join(' '),
     '/dev/stdout': `${folder}/access.log`,
     'root /srv;': `root ${folder};`,
   })
@@ -63,6 +71,7 @@ export async function startNginx(server: string, tls?: { certificate: string; ke
     url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`,
     folder,
     log: () => readFile(`${folder}/access.log`, 'utf8'),
+    lines: program.lines,
   }
 }
 

@@ -31,6 +31,8 @@ const oldNode = (process.env.PATH ?? '')
   .find((file) => existsSync(file) && Number(/\d+/.exec(execFileSync(file, ['--version'], { encoding: 'utf8' }))) < 26)
 if (!oldNode) console.info('No Node older than 26 is on this machine, so what it would be told is not tested.')
 
+if (process.platform !== 'linux') console.info('What options workers run with is tested on Linux alone, which tells.')
+
 const patiently = { timeout: 10_000 }
 
 const messages = (program: Program) => program.lines.map((line) => JSON.parse(line).msg)
@@ -125,6 +127,26 @@ describe.concurrent('SIGTERM', () => {
     }
     expect((await listening(program)).pid).not.toBe(pid)
   })
+
+  test.each([1, 2])(
+    'who has connected is answered, also when all processes are told at once (workers: %i)',
+    async (workers) => {
+      const program = start({ DATABASE_URL, WEB_CONCURRENCY: String(workers) })
+      const { url } = await listening(program)
+      for (let i = 1; i < workers; i++) await listening(program)
+      // While it is stopped, the kernel takes connections for it; what the workers say comes to it together with its own signal.
+      program.kill('SIGSTOP')
+      const sockets = Array.from({ length: 100 }, () => connect(Number(new URL(url).port), '127.0.0.1'))
+      await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+      for (const socket of sockets) socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+      program.killGroup('SIGTERM')
+      program.kill('SIGCONT')
+      const answers = await Promise.allSettled(sockets.map((socket) => text(socket)))
+      const lost = answers.filter((each) => each.status === 'rejected' || !each.value.startsWith('HTTP/1.1 200 OK'))
+      expect(lost).toEqual([])
+      expect(await program.ended()).toEqual({ code: 0, signal: null })
+    },
+  )
 
   test('it ends a server that still waits for its database', async () => {
     const program = start({ DATABASE_URL: withDatabase(DATABASE_URL, `${prefix}_never`) })

@@ -33,6 +33,12 @@ test('an answer tells how long it took; without the database, none of that was f
   expect(db).toBe(0)
 })
 
+test('an answer to what is refused before it gets to its route tells so as well', async () => {
+  const { total, db } = await timing('/summary?country=USA')
+  expect(total).toBeGreaterThanOrEqual(0)
+  expect(db).toBe(0)
+})
+
 test('requests that share a query, and those that wait for a connection, have all waited for the database', async () => {
   const startedAt = performance.now()
   await lock.query('begin; lock table freezer in access exclusive mode')

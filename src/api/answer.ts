@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import type { Stored } from '../database/version.ts'
-import { fieldProblem, Problem } from '../errors.ts'
+import { fieldProblem, isOfOwnConstraint, Problem } from '../errors.ts'
 import type { Env } from './env.ts'
 
 /** The row, or a Problem when there is none. */
@@ -40,16 +40,23 @@ export function sameId<Body extends object>(body: Body, id: number, names: (keyo
   return body
 }
 
+/** How often a row that is to be deleted may get something at just that moment; each time, the next try counts that. */
+const deletesAgain = 3
+
 /**
  * Runs a statement that deletes, and again if something was put there while it ran (SQLSTATE 23503): the next one sees that
- * and counts it.
+ * and counts it. What refers to the row from a table that an admin has added is counted by none: that is a Problem at once.
  */
 export async function deleteOrCount<Result>(statement: () => Promise<Result>): Promise<Result> {
-  try {
-    return await statement()
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== '23503') throw error
-    return await deleteOrCount(statement)
+  for (let again = 0; ; again++) {
+    try {
+      return await statement()
+    } catch (error) {
+      // foreign_key_violation; restrict_violation, which is what Postgres 18 says where a key has "on delete restrict"
+      if (!/^(23503|23001)$/.test(String((error as { code?: unknown }).code))) throw error
+      if (isOfOwnConstraint(error) && again < deletesAgain) continue
+      throw new Problem('conflict', 'Something else still refers to it.', [], { cause: error })
+    }
   }
 }
 

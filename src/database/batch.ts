@@ -75,7 +75,7 @@ export function batched<Asked, Answer>(
   return (asked) => {
     const name = key(asked)
     const same = waiting.get(name)
-    if (!same && waiting.size >= queue) return Promise.reject(new Unavailable('crowded'))
+    if (!same && underWay >= atOnce && waiting.size >= queue) return Promise.reject(new Unavailable('crowded'))
     const { promise } = same ?? add(name, asked)
     if (underWay < atOnce) send()
     return timed(promise)

@@ -3,7 +3,7 @@ import { createConnection, type Socket } from 'node:net'
 import postgres from 'postgres'
 import { hostsOf } from './hosts.ts'
 import { Name, Statement } from './statement.ts'
-import { tlsOf } from './tls.ts'
+import { encrypted, tlsOf } from './tls.ts'
 import { Unavailable } from './unavailable.ts'
 
 /** One connection to Postgres, for one statement at a time. */
@@ -41,7 +41,9 @@ export async function openConnection(url: string, options: ConnectionOptions): P
     return first
   } catch (error) {
     const { errors } = error as AggregateError
-    throw new Unavailable('unreachable', { cause: errors.length > 1 ? error : errors[0] })
+    // too_many_connections
+    const isFull = errors.some(({ code }) => code === '53300')
+    throw new Unavailable(isFull ? 'full' : 'unreachable', { cause: errors.length > 1 ? error : errors[0] })
   }
 }
 
@@ -58,22 +60,21 @@ export async function openConnection(url: string, options: ConnectionOptions): P
 async function openHost(host: string, mustBePrimary: boolean, options: ConnectionOptions): Promise<Connection> {
   let socket: Socket | undefined
   let lost = false
-  const { url, ssl } = tlsOf(host)
+  const tls = tlsOf(host)
 
-  const sql = postgres(url, {
+  const sql = postgres(tls.url, {
     ...untyped(async ({ host: [host], port: [port], path }) => {
-      if (lost) throw new Error('the connection was given up')
+      // The driver tries again, at once and for ever, while the other side accepts connections and closes them.
+      if (socket || lost) throw new Error('the connection was closed before it could be used')
       socket = path ? createConnection(path) : createConnection(port ?? 5432, host)
-      // The driver takes the name that a certificate has to be for from here.
-      Object.assign(socket, { host, port }).on('error', () => {
-        // Of what it is asked from now until the socket is closed, the driver would say nothing.
-        lost = true
-      })
+      noticeLoss(socket)
       await once(socket, 'connect')
+      socket = await encrypted(socket, tls)
+      noticeLoss(socket)
       return socket
     }),
     max: 1,
-    ...(ssl && { ssl }),
+    ssl: false,
     onclose: () => {
       lost = true
     },
@@ -95,6 +96,16 @@ async function openHost(host: string, mustBePrimary: boolean, options: Connectio
     // The driver prints notices by default; they are for people at psql.
     onnotice: () => {},
   })
+
+  // Of what it is asked between a socket's error and its end, the driver would say nothing.
+  function noticeLoss(socket: Socket) {
+    socket.on('error', () => {
+      lost = true
+    })
+    socket.on('close', () => {
+      lost = true
+    })
+  }
 
   function drop() {
     lost = true

@@ -13,6 +13,9 @@ type Job = {
   sent: { connection: Connection; atMs: number } | undefined
 }
 
+/** How long it makes do with the connections that there are, until it asks for more. */
+const hopeMs = 1_000
+
 /** How often a statement is carried out that Postgres rolls back in favour of another. */
 const mostTries = 4
 
@@ -45,24 +48,30 @@ export function createGuard({
   open: () => Promise<Connection>
   circuit: Circuit
 }): Guard {
-  const waiting = new Set<Job>()
+  let waiting = new Set<Job>()
+  /** How many statements are sent at once: fewer than there may be connections, while Postgres has no more. */
+  let most = size
   const idle: Connection[] = []
   let busy = 0
+  let inUse = 0
+  let opening = 0
   let ended = false
 
   circuit.onOpen((refusal) => {
     for (const job of waiting) settle(job, () => job.reject(refusal))
+    // They may be as dead as that which told of it, and each would cost a request all of its time.
+    for (const connection of idle.splice(0)) connection.drop()
   })
 
   function run<Answer>(ask: (connection: Connection) => Promise<Answer>): Promise<Answer> {
     const refusal = circuit.refusal()
     if (refusal) return Promise.reject(refusal)
     if (ended) return Promise.reject(new Unavailable('refused'))
-    if (busy >= size && waiting.size >= queue) return Promise.reject(new Unavailable('crowded'))
+    if (busy >= most && waiting.size >= queue) return Promise.reject(new Unavailable('crowded'))
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
     const timer = setTimeout(() => expire(job), timeoutMs)
     const job: Job = { ask, resolve, reject, timer, over: false, sent: undefined }
-    if (busy < size) work(job)
+    if (busy < most) work(job)
     else waiting.add(job)
     return promise
   }
@@ -91,11 +100,26 @@ export function createGuard({
   /** Does this and what waits behind it, one after the other. */
   async function work(first: Job) {
     busy++
-    for (let job: Job | undefined = first; job; [job] = waiting) {
+    for (let job: Job | undefined = first; job && busy <= most; [job] = waiting) {
       waiting.delete(job)
       await answer(job)
     }
     busy--
+  }
+
+  /** When Postgres has no connection left, what was to be sent on another one waits for those that are there. */
+  function makeDoWith(connections: number, job: Job) {
+    if (most === size) setTimeout(hopeForMore, hopeMs).unref()
+    most = connections
+    waiting = new Set([job, ...waiting])
+  }
+
+  function hopeForMore() {
+    most = size
+    for (const job of [...waiting].slice(0, Math.max(0, most - busy))) {
+      waiting.delete(job)
+      work(job)
+    }
   }
 
   async function answer(job: Job) {
@@ -106,7 +130,10 @@ export function createGuard({
       const answer = await ask(connection, job)
       settle(job, () => job.resolve(answer as never))
     } catch (error) {
-      settle(job, () => job.reject(error))
+      const isFull = error instanceof Unavailable && error.reason === 'full'
+      const others = inUse + idle.length + opening
+      if (isFull && others > 0 && !job.over) makeDoWith(others, job)
+      else settle(job, () => job.reject(error))
     } finally {
       if (connection && ended) connection.end()
       else if (connection) idle.push(connection)
@@ -119,19 +146,22 @@ export function createGuard({
   }
 
   async function connect(): Promise<Connection> {
+    opening++
     try {
       return await open()
     } catch (error) {
-      // When Postgres has too many connections, those that are there go on.
-      if (codeOf((error as Error).cause) !== '53300') circuit.open(error)
+      if (!(error instanceof Unavailable && error.reason === 'full')) circuit.open(error)
       throw error
+    } finally {
+      opening--
     }
   }
 
   async function ask(connection: Connection, job: Job) {
-    job.sent = { connection, atMs: performance.now() }
+    inUse++
     try {
       for (let tries = 1; ; tries++) {
+        job.sent = { connection, atMs: performance.now() }
         try {
           return await job.ask(connection)
         } catch (error) {
@@ -141,6 +171,7 @@ export function createGuard({
       }
     } finally {
       job.sent = undefined
+      inUse--
     }
   }
 

@@ -1,6 +1,7 @@
 import { type Circuit, createCircuit } from './circuit.ts'
 import { type ConnectOptions, connect, connectionOptions, type Pools, type Sql, sqlOf } from './connect.ts'
 import { openConnection } from './connection.ts'
+import { Unavailable } from './unavailable.ts'
 
 export type Database = Pools & {
   circuit: Circuit
@@ -42,8 +43,14 @@ export function connectPools(
 
   async function probeAlone() {
     const timeoutMs = Math.min(probeTimeoutMs, options.timeoutMs)
-    const connection = await openConnection(url, connectionOptions({ ...options, timeoutMs }))
-    const timer = setTimeout(connection.drop, timeoutMs)
+    const end = performance.now() + timeoutMs
+    const connection = await openConnection(url, connectionOptions({ ...options, timeoutMs })).catch((error) => {
+      // It answers, and the connections that the pools have go on.
+      if (error instanceof Unavailable && error.reason === 'full') return undefined
+      throw error
+    })
+    if (!connection) return
+    const timer = setTimeout(connection.drop, end - performance.now())
     try {
       await check(sqlOf(connection.ask))
     } finally {

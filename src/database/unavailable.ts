@@ -2,6 +2,7 @@
 const reasons = {
   refused: 'the database can not be used at the moment',
   unreachable: 'no connection to the database could be opened',
+  full: 'Postgres has no connection left',
   lost: 'the connection to the database was lost',
   late: 'the database did not answer in time',
   crowded: 'too many statements are waiting for the database',

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { Unavailable } from '../../src/database/unavailable.ts'
+import { toProblem } from '../../src/errors.ts'
 import { type Asked, check, type Exchange, type Row } from './history.ts'
 
 const retryAfter = { 'retry-after': '1' }
@@ -16,7 +18,14 @@ const create = (startMs: number, endMs: number, row: Row, answer?: Partial<Excha
   asked(startMs, endMs, { kind: 'create', name: row.name }, { body: row, ...answer })
 const read = (startMs: number, endMs: number, name: string | undefined) =>
   asked(startMs, endMs, { kind: 'read', id: 1 }, name === undefined ? { status: 404 } : { body: { id: 1, name } })
-const refused = { status: 503, headers: retryAfter, body: {} }
+/** The 503s of the server itself. After some, somebody who writes has to see first; after the others nothing was done. */
+const unavailable = (reason: Unavailable['reason']) => ({
+  status: 503,
+  headers: retryAfter,
+  body: toProblem(new Unavailable(reason)).toJSON(),
+})
+const unsure = unavailable('lost')
+const refused = unavailable('refused')
 
 /** As a request that was never answered. */
 function unanswered({ status: _, body: __, ...rest }: Exchange) {
@@ -39,16 +48,18 @@ test('a history in which each reads what was written is fine, and is counted', (
     read(2, 3, 'a'),
     upsert(4, 5, 'b'),
     read(6, 7, 'b'),
-    upsert(8, 9, 'c', refused),
+    upsert(8, 9, 'c', unsure),
     create(10, 11, { id: 9, name: 'd' }),
     unanswered(create(12, 13, { id: 10, name: 'e' })),
+    upsert(14, 15, 'f', refused),
+    create(16, 17, { id: 11, name: 'g' }, refused),
   ]
   const rows = [...one('b'), { id: 9, name: 'd' }]
   expect(check(history, rows, { mayBreak: true })).toEqual({
-    sent: 7,
+    sent: 9,
     acknowledged: 3,
     ambiguous: 2,
-    refused: 1,
+    refused: 3,
     broken: 1,
     lost: [],
     wrong: [],
@@ -62,15 +73,44 @@ test('an acknowledged write that is not there in the end is lost', () => {
   expect(found([create(0, 1, { id: 9, name: 'd' })], [{ id: 9, name: 'other' }])).toEqual({ lost: 1, wrong: 0 })
 })
 
-test('a write that was answered with 503 may be there or not, but none before it in place of one between', () => {
-  const history = [upsert(0, 1, 'a'), upsert(2, 3, 'b', refused)]
-  expect(found(history, one('a'))).toEqual(fine)
-  expect(found(history, one('b'))).toEqual(fine)
-  expect(found([...history, upsert(4, 5, 'c')], one('b'))).toEqual({ lost: 1, wrong: 0 })
+test.each([
+  ['not answered', unanswered(upsert(2, 3, 'b'))],
+  ['answered that the connection was lost', upsert(2, 3, 'b', unavailable('lost'))],
+  ['answered that it took too long', upsert(2, 3, 'b', unavailable('late'))],
+])('a write that was %s may be there or not, but none before it in place of one between', (_, write) => {
+  const history = [upsert(0, 1, 'a'), write]
+  const mayBreak = { mayBreak: true }
+  expect(found(history, one('a'), mayBreak)).toEqual(fine)
+  expect(found(history, one('b'), mayBreak)).toEqual(fine)
+  expect(found([...history, upsert(4, 5, 'c')], one('b'), mayBreak)).toEqual({ lost: 1, wrong: 0 })
 })
 
-test('a write that was refused in a hang may be done at its end, and not later', () => {
-  const history = [upsert(0, 1, 'a'), upsert(2, 3, 'b', refused), upsert(4, 5, 'c'), upsert(9_000, 9_001, 'd')]
+test.each<Unavailable['reason']>(['refused', 'unreachable', 'full', 'crowded'])(
+  'after a 503 by which nothing was done (%s), what was to be written is wrong wherever it shows up',
+  (reason) => {
+    const history = [upsert(0, 1, 'a'), upsert(2, 3, 'b', unavailable(reason))]
+    expect(found(history, one('a'))).toEqual(fine)
+    expect(found([...history, read(4, 5, 'a')], one('a'))).toEqual(fine)
+    expect(found(history, one('b'))).toEqual({ lost: 0, wrong: 1 })
+    expect(found([...history, read(4, 5, 'b')], one('a'))).toEqual({ lost: 0, wrong: 1 })
+    // Not even while it was asked, nor when what had piled up in a hang is done.
+    expect(found([...history, read(2, 3, 'b')], one('a'))).toEqual({ lost: 0, wrong: 1 })
+    expect(found(history, one('b'), { hangs: [{ fromMs: 2, toMs: 5 }] })).toEqual({ lost: 0, wrong: 1 })
+    const created = create(2, 3, { id: 9, name: 'd' }, unavailable(reason))
+    expect(found([created], [])).toEqual(fine)
+    expect(found([created], [{ id: 9, name: 'd' }])).toEqual({ lost: 0, wrong: 1 })
+  },
+)
+
+test('a 503 without a word of why promises that nothing was done, and a 500 nothing', () => {
+  const write = (answer: Partial<Exchange>) => [upsert(0, 1, 'a'), upsert(2, 3, 'b', answer)]
+  expect(found(write({ ...refused, body: '' }), one('b'))).toEqual({ lost: 0, wrong: 1 })
+  expect(found(write({ ...refused, body: { detail: 'Nothing was done.' } }), one('b'))).toEqual({ lost: 0, wrong: 1 })
+  expect(found(write({ status: 500, body: {} }), one('b'), { statuses: [500] })).toEqual(fine)
+})
+
+test('a write that was given up in a hang may be done at its end, and not later', () => {
+  const history = [upsert(0, 1, 'a'), upsert(2, 3, 'b', unsure), upsert(4, 5, 'c'), upsert(9_000, 9_001, 'd')]
   expect(found(history.slice(0, 3), one('b'))).toEqual({ lost: 1, wrong: 0 })
   expect(found(history.slice(0, 3), one('b'), { hangs: [{ fromMs: 2, toMs: 5 }] })).toEqual(fine)
   expect(found(history, one('b'), { hangs: [{ fromMs: 2, toMs: 5 }] })).toEqual({ lost: 1, wrong: 0 })
@@ -90,7 +130,7 @@ test('a read of what had been replaced before it began is wrong', () => {
 })
 
 test('what one has read, nobody may find gone later, although its write was not acknowledged', () => {
-  const history = [upsert(0, 1, 'a'), upsert(2, 3, 'b', refused), read(4, 5, 'b')]
+  const history = [upsert(0, 1, 'a'), upsert(2, 3, 'b', unsure), read(4, 5, 'b')]
   expect(found([...history, read(6, 7, 'a')], one('b'))).toEqual({ lost: 0, wrong: 1 })
   expect(found(history, one('a'))).toEqual({ lost: 1, wrong: 0 })
 })
@@ -135,7 +175,7 @@ test('a row that nobody wrote, an id given twice and a creation done twice are w
     { id: 10, name: 'd' },
   ]
   expect(found([create(0, 1, { id: 9, name: 'd' })], rows)).toEqual({ lost: 0, wrong: 1 })
-  expect(found([create(0, 1, { id: 9, name: 'd' }, refused)], rows)).toEqual({ lost: 0, wrong: 1 })
+  expect(found([create(0, 1, { id: 9, name: 'd' }, unsure)], rows)).toEqual({ lost: 0, wrong: 1 })
 })
 
 test('a status that must not be, a 503 without Retry-After and a broken connection are wrong', () => {

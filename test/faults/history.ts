@@ -26,7 +26,7 @@ export type Verdict = {
   sent: number
   /** Writes that were answered with 2xx. */
   acknowledged: number
-  /** Writes of which nobody knows whether they were done: answered with 503, or not at all. */
+  /** Writes of which nobody knows whether they were done: not answered, or with 503 and the words to see first. */
   ambiguous: number
   /** Requests answered with 503 and Retry-After. */
   refused: number
@@ -34,7 +34,10 @@ export type Verdict = {
   broken: number
   /** Acknowledged writes that are not in the final rows and that nothing explains, in words. */
   lost: string[]
-  /** Answers that nothing explains (another row, a value that was not there at that time, a status that must not be), in words. */
+  /**
+   * Answers that nothing explains (another row, a value that was not there at that time, a status that must not be), and
+   * final rows with what was refused, in words.
+   */
   wrong: string[]
 }
 
@@ -53,7 +56,8 @@ type Write = { name: string; startMs: number; latestMs: number; certainMs: numbe
 /**
  * Compares a history with the rows that are there after it (all of the table `site`), which must have begun with an empty table. Each
  * site is a register: a write is done at some time between its request and its answer, or, of one that is ambiguous, between its request and the
- * breaking off, or the end of the `hangs` that it met. Whatever is read must be a value that could be there between the
+ * breaking off, or the end of the `hangs` that it met. One that was refused is never done: that is what every 503 promises that does
+ * not say to see first. Whatever is read must be a value that could be there between the
  * question and the answer: not one that had been replaced, by a write that began after it was done, and was itself done before.
  * `mayBreak` allows requests without an answer, and `statuses` are those allowed besides 2xx and 503 with Retry-After.
  */
@@ -108,9 +112,10 @@ export function check(
   for (const each of exchanges) wrong.push(...mistaken(each).map((why) => `${tell(each)}: ${why}`))
 
   const final = new Map(rows.map(({ id, name }) => [id, name]))
-  for (const [id, { impossible }] of registers) {
-    const why = impossible(final.get(id), Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)
-    if (why) lost.push(`${id} is ${final.get(id)} in the end, ${why}`)
+  for (const [id, { impossible, wasRefused }] of registers) {
+    const name = final.get(id)
+    const why = impossible(name, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)
+    if (why) (wasRefused(name) ? wrong : lost).push(`${id} is ${name} in the end, ${why}`)
   }
   for (const { id, name } of rows) {
     if (!registers.has(id))
@@ -131,7 +136,10 @@ export function check(
 
 /** Whether it was answered with success. */
 export const isDone = ({ status = 0 }: Exchange) => status >= 200 && status < 300
-const isAmbiguous = ({ status = 500 }: Exchange) => status >= 500
+/** Whether nobody can know, of a write, if it was done. Any other 503 than these promises that nothing was. */
+function isAmbiguous({ status = 500, body }: Exchange) {
+  return status === 503 ? /see first/.test(Object(body).detail) : status >= 500
+}
 
 function isAllowed(each: Exchange, statuses: number[]) {
   const { status = 0, headers } = each
@@ -144,7 +152,7 @@ function toWrite(each: Exchange & { name: string }, hangs: Hang[]): Write {
   const { name, startMs, endMs = Number.POSITIVE_INFINITY } = each
   if (isDone(each)) return { name, startMs, latestMs: endMs, certainMs: endMs }
   const certainMs = Number.POSITIVE_INFINITY
-  // A request that was refused for good is a write that never was.
+  // A request that was refused is a write that never was.
   if (!isAmbiguous(each)) return { name, startMs: Number.POSITIVE_INFINITY, latestMs: endMs, certainMs }
   const late = hangs.filter(({ fromMs, toMs }) => startMs <= toMs && endMs >= fromMs).map(({ toMs }) => toMs + graceMs)
   return { name, startMs, latestMs: Math.max(endMs, ...late), certainMs }
@@ -211,12 +219,18 @@ function register(writes: Write[]) {
   function impossible(name: string | undefined, startMs: number, endMs = Number.POSITIVE_INFINITY): string | undefined {
     const write = name === undefined ? nothing : byName.get(name)
     if (!write) return 'a name that nobody gave it'
-    if (write.startMs > endMs || write.startMs === Number.POSITIVE_INFINITY) return 'which was not written yet'
+    if (wasRefused(name)) return 'which was refused'
+    if (write.startMs > endMs) return 'which was not written yet'
     const later = firstAfter(write.latestMs)
     return later && later.certainMs < startMs ? `which ${later.name} had replaced` : undefined
   }
 
-  return { know, impossible }
+  /** Whether this is the name of a write that was answered with the promise that nothing was done. */
+  function wasRefused(name: string | undefined) {
+    return byName.get(name ?? '')?.startMs === Number.POSITIVE_INFINITY
+  }
+
+  return { know, impossible, wasRefused }
 }
 
 /** The register of a site that nobody has written to. */
@@ -235,7 +249,8 @@ function suffixes(writes: Write[]): Write[] {
 }
 
 function tell(each: Exchange) {
-  const { n, headers, body: _, ...rest } = each
+  const { n, headers, body, ...rest } = each
   const retryAfter = headers?.['retry-after']
-  return `#${n} ${JSON.stringify({ ...rest, ...(retryAfter && { retryAfter }) })}`
+  const { detail } = Object(body)
+  return `#${n} ${JSON.stringify({ ...rest, ...(retryAfter && { retryAfter }), ...(detail && { detail }) })}`
 }

@@ -6,7 +6,7 @@ import { report } from './report.ts'
 import { startServer } from './server.ts'
 import { type Ended, read, readOld, type Stream } from './streams.ts'
 
-const times = inFull(100, 10)
+const times = inFull(100, 6)
 const rows = 30_000
 
 const countRows = {

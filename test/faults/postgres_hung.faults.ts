@@ -15,6 +15,9 @@ const rate = 100
 /** How much later than its deadline an answer may come. */
 const graceMs = 250
 
+/** How long /healthz may take, 99 times of 100. Where CI runs, others may keep the machine busy for moments. */
+const healthMs = inFull(50, 200)
+
 /** What is looked at after the fault: from one second later, to three more. */
 const [backWithinMs, lookMs] = [1_000, inFull(3_000, 1_000)]
 
@@ -56,17 +59,17 @@ const faults: Fault[] = [
     await seconds(1)
     await proxy.accept()
   }),
-  network('reset', inFull(10, 2), (proxy) => {
+  network('reset', inFull(10, 1), (proxy) => {
     proxy.reset()
     return seconds(0.5)
   }),
-  network('slowed by 500 ms each way for 5 s', 1, (proxy) => {
+  network(`slowed by 500 ms each way for ${inFull(5, 3)} s`, 1, (proxy) => {
     proxy.set({ delayMs: 500 })
-    return seconds(5)
+    return seconds(inFull(5, 3))
   }),
-  network('slowed to 2 kB/s each connection for 5 s', 1, (proxy) => {
+  network(`slowed to 2 kB/s each connection for ${inFull(5, 3)} s`, 1, (proxy) => {
     proxy.set({ bytesPerSecond: 2_000 })
-    return seconds(5)
+    return seconds(inFull(5, 3))
   }),
 ]
 
@@ -107,7 +110,7 @@ test.each(faults)(
         lost: lost.length,
         wrong: wrong.length,
         recoveredMs: Math.max(...hangs.map(({ toMs }) => failedFor(exchanges, toMs, toMs + backWithinMs + lookMs))),
-        wanted: `every answer within the deadline + ${graceMs} ms, /healthz p99 under 50 ms, 0 lost, 0 wrong`,
+        wanted: `every answer within the deadline + ${graceMs} ms, /healthz p99 under ${healthMs} ms, 0 lost, 0 wrong`,
         seen:
           `slowest answer ${longest.toFixed()} ms; /healthz p99 ${p99(health).toFixed()} ms; ` +
           `${counts.refused} refused with 503; p99 ${before.toFixed()} ms before, ${slow.toFixed()} ms from 1 s after (worst round ${worst.toFixed()})`,
@@ -115,7 +118,7 @@ test.each(faults)(
       {
         'in time': longest <= deadlineMs + graceMs,
         'healthz succeeds': failures(health) === 0,
-        'healthz in time': p99(health) < 50,
+        'healthz in time': p99(health) < healthMs,
         'nothing lost': lost.length === 0,
         'nothing wrong': wrong.length === 0,
         'back within 1 s': after.every((some) => some.length > 0 && failures(some) === 0),

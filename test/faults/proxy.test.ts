@@ -55,6 +55,19 @@ test('slowed, an answer takes the delay twice, or as long as its bytes do', asyn
   expect(await ask(socket, 'x'.repeat(100))).toBeGreaterThan(195)
 })
 
+test.each([{ delayMs: 60_000 }, { bytesPerSecond: 0.01 }])(
+  'slowed by %o, what is on its way arrives when that is over',
+  async (slow) => {
+    const proxy = await start()
+    const socket = await open(proxy.port)
+    await ask(socket, 'one')
+    proxy.set(slow)
+    const answered = ask(socket, 'two')
+    setTimeout(() => proxy.set('pass'), 200)
+    expect(await answered).toBeGreaterThan(150)
+  },
+)
+
 test('cut, a connection ends; reset, it breaks', async () => {
   const proxy = await start()
   const [cut, reset] = [await open(proxy.port), await open(proxy.port)]

@@ -36,7 +36,19 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
   async function gate(bytes: number) {
     while (network === 'hold') await once(change, 'change')
     if (typeof network !== 'object') return
-    await sleep('delayMs' in network ? network.delayMs : (1000 * bytes) / network.bytesPerSecond)
+    const { signal, abort } = changing()
+    const delayMs = 'delayMs' in network ? network.delayMs : (1000 * bytes) / network.bytesPerSecond
+    await sleep(delayMs, undefined, { signal }).catch(() => {})
+    change.off('change', abort)
+    if (signal.aborted) await gate(bytes)
+  }
+
+  // What is on its way when the network gets better arrives then, and not as late as it would have.
+  function changing() {
+    const controller = new AbortController()
+    const abort = () => controller.abort()
+    change.once('change', abort)
+    return { signal: controller.signal, abort }
   }
 
   async function pump(from: Socket, to: Socket) {

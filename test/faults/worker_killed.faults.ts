@@ -8,7 +8,7 @@ import { childrenOf, signal } from './process_tree.ts'
 import { report } from './report.ts'
 import { startServer } from './server.ts'
 
-const times = inFull(30, 5)
+const times = inFull(30, 4)
 const perSecond = 200
 const replacedWithinMs = 1_000
 

@@ -1,5 +1,5 @@
 import '../../src/node_version.js'
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -94,7 +94,8 @@ console.info(
 )
 
 const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--config', 'test/vitest.config.ts', ...process.argv.slice(2)]
-const { status } = spawnSync(process.execPath, ['--import', './src/node_version.js', ...vitest], {
+// Not one that blocks: what PgBouncer logs has to be read meanwhile, or it waits for that.
+const tests = spawn(process.execPath, ['--import', './src/node_version.js', ...vitest], {
   stdio: 'inherit',
   env: {
     ...process.env,
@@ -104,6 +105,7 @@ const { status } = spawnSync(process.execPath, ['--import', './src/node_version.
     NODE_OPTIONS: `--import ${new URL('preload.js', import.meta.url).href}`,
   },
 })
+const [status] = await once(tests, 'exit')
 const [row] = await run(throughUrl.replace(/\/postgres$/, '/pgbouncer'), 'show totals').catch(() => [])
 if (row) console.info(`PgBouncer took ${JSON.stringify(row)}`)
 const complaints = log

@@ -1,4 +1,5 @@
 import pino, { type LogFn, type Logger } from 'pino'
+import { nameOf } from './database/statement.ts'
 
 // Logs are read by more people than the data is, and kept for longer. So nothing that was sent, and nothing that is stored, may
 // get into them, and errors are full of it: Postgres quotes the value that it can't take, or the whole row.
@@ -48,7 +49,7 @@ export function describeError(error: unknown, depth = 0): LoggedError {
     type: error.constructor.name,
     message: messageOf(it),
     code: textOf(it.code),
-    statement: query && statementName(query),
+    statement: query && nameOf(query),
     sql: query,
     severity: textOf(it.severity),
     schema: textOf(it.schema_name),
@@ -64,11 +65,6 @@ export function describeError(error: unknown, depth = 0): LoggedError {
         ? it.errors.map((each) => describeError(each, depth + 1))
         : undefined,
   })
-}
-
-/** The name that every statement of src/database/ begins with, as a comment. */
-export function statementName(sql: string): string | undefined {
-  return /^\s*-- (\w+)\n/.exec(sql)?.[1]
 }
 
 const withheld = '(withheld, because it may quote a value)'

@@ -1,8 +1,6 @@
 // Figures for Prometheus. Counting is for each request, so it is an array that is found by the route and added to; whatever else
 // there is to do, in prom-client too, waits until somebody asks for the figures.
-
-/** How many connections a pool has, how many of these are in use, and how many queries wait for one. */
-export type Usage = { size: number; busy: number; waiting: number }
+import type { Usage } from './database/guard.ts'
 
 /** What a process knows at one moment: a metric each, as prom-client has it, so that it can be sent, added up and written. */
 export type Report = Metric[]

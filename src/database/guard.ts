@@ -53,8 +53,6 @@ export function createGuard({
   let most = size
   const idle: Connection[] = []
   let busy = 0
-  let inUse = 0
-  let opening = 0
   let ended = false
 
   circuit.onOpen((refusal) => {
@@ -131,7 +129,7 @@ export function createGuard({
       settle(job, () => job.resolve(answer as never))
     } catch (error) {
       const isFull = error instanceof Unavailable && error.reason === 'full'
-      const others = inUse + idle.length + opening
+      const others = busy - 1 + idle.length
       if (isFull && others > 0 && !job.over) makeDoWith(others, job)
       else settle(job, () => job.reject(error))
     } finally {
@@ -146,19 +144,15 @@ export function createGuard({
   }
 
   async function connect(): Promise<Connection> {
-    opening++
     try {
       return await open()
     } catch (error) {
       if (!(error instanceof Unavailable && error.reason === 'full')) circuit.open(error)
       throw error
-    } finally {
-      opening--
     }
   }
 
   async function ask(connection: Connection, job: Job) {
-    inUse++
     try {
       for (let tries = 1; ; tries++) {
         job.sent = { connection, atMs: performance.now() }
@@ -171,7 +165,6 @@ export function createGuard({
       }
     } finally {
       job.sent = undefined
-      inUse--
     }
   }
 

@@ -55,6 +55,11 @@ export class Statement<Rows extends readonly object[] = readonly object[]> imple
 
   /** What its first line calls it, in a comment. */
   get name(): string {
-    return /^\s*-- (\w+)/.exec(this.strings[0] ?? '')?.[1] ?? 'unnamed'
+    return nameOf(this.strings[0] ?? '') ?? 'unnamed'
   }
+}
+
+/** The name that each statement of this folder begins with, as a comment. */
+export function nameOf(sql: string): string | undefined {
+  return /^\s*-- (\w+)\n/.exec(sql)?.[1]
 }
